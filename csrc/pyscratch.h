@@ -1,0 +1,88 @@
+/* pyscratch.h: the public C interface.
+ *
+ * cffi reads the part between the two marks, the compiler reads the whole file, so nothing is declared twice.
+ * Conventions: what, sizes, inputs, outputs. Arrays are C-contiguous, aligned to their element, native byte order,
+ * and of one real type per call (PS_F32 or PS_F64). An output passed as NULL is not wanted and not computed.
+ * Every function returns a status (PS_OK or the reason); nothing is allocated, printed or kept between calls. */
+#ifndef PYSCRATCH_H
+#define PYSCRATCH_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* cdef: begin */
+enum { PS_F32 = 0, PS_F64 = 1 };                                            /* real */
+enum { PS_REALS = 0, PS_LABELS = 1, PS_ROWS = 2, PS_PAIRS = 3 };            /* target_kind */
+enum { PS_BASE = 1, PS_BLOCK = 2 };                                         /* flags */
+enum { PS_IDENTITY = 0, PS_TANH = 1, PS_RELU = 2, PS_ACTIVATIONS = 3 };     /* activation */
+enum { PS_OK = 0, PS_BAD_CALL = 1, PS_BAD_TARGET = 2, PS_BAD_LOGIT = 3, PS_BAD_WEIGHT = 4, PS_UNKNOWN_ISA = 5,
+       PS_ISA_NOT_HERE = 6, PS_NO_THREADS = 7, PS_STATUSES = 8 };           /* status */
+
+/* What belongs to a frozen loss, built once per object. A member that a family does not use is ignored. */
+typedef struct {
+    double dispersion;           /* 1 unless the family fixes it: Gaussian variance, Tweedie dispersion               */
+    double parameter;            /* fixed shape, concentration or df of a family that has one                         */
+    double power;                /* Tweedie power                                                                     */
+    double min_scale;            /* added to every predicted scale                                                    */
+    double smoothing;            /* label smoothing: (1 - e) of the mass on the label, e/K on every class             */
+    const double *class_weights; /* K doubles, or NULL                                                                */
+    size_t components;           /* of a mixture                                                                      */
+    int integer;                 /* counts must be whole numbers                                                      */
+} ps_options;
+
+/* One call of a head; ps_head takes the same things as plain arguments. A bound loss fills it once. */
+typedef struct {
+    int family, real, target_kind, flags;
+    const ps_options *options;
+    size_t rows, outputs, width;      /* width: logits per row                                                        */
+    const void *z;                    /* (rows, width) logits                                                         */
+    const void *offset;               /* (rows, outputs) added to the first block of logits, or NULL                  */
+    const void *y;                    /* REALS (rows, outputs), LABELS int64 (rows), ROWS (rows, width), PAIRS (rows, 2 outputs) */
+    const void *weights;              /* (rows) finite and >= 0, or NULL; a row of weight 0 is not read               */
+    double scale;                     /* multiplies grad                                                              */
+    double *total;                    /* 2 doubles: sum of w nll, sum of w                                            */
+    void *nll;                        /* (rows) w nll                                                                 */
+    void *grad;                       /* (rows, width) scale w dnll/dz                                                */
+    void *params;                     /* (rows, width) the link: parameters in the layout of the logits               */
+    void *mean, *variance;            /* (rows, outputs); Categorical: (rows, width)                                  */
+    void *curvature, *fisher;         /* (rows, width) diagonal of w d2nll/dz2, of its expectation                    */
+    size_t *bad_row;                  /* smallest offending row when the status says so                               */
+} ps_call;
+
+/* nll includes the terms in y alone (log y!, log 2 pi / 2) only under PS_BASE. With z NULL only those terms are summed.
+ * total is accumulated as two sums, terms with z and terms in y alone, and added last: a bound loss that keeps the
+ * second sum returns the same bits as a call that computes both. */
+int ps_head(int family, const ps_options *options, int real, size_t rows, size_t outputs, size_t width,
+            const void *z, const void *offset, int target_kind, const void *y, const void *weights, double scale,
+            int flags, double *total, void *nll, void *grad, void *params, void *mean, void *variance,
+            void *curvature, void *fisher, size_t *bad_row);
+int ps_head_call(const ps_call *call);
+int ps_weights(int real, size_t rows, const void *weights, double *sum, size_t *bad_row);   /* checks and adds */
+int ps_finite(int real, size_t count, const void *x, size_t *bad_index);   /* PS_BAD_CALL at the first NaN or infinity */
+
+/* Dense: y = activation(x W + b).  x (rows, n_in), W (n_in, n_out), b (n_out) or NULL, y (rows, n_out). */
+size_t ps_dense_workspace(int real, size_t rows, size_t n_in, size_t n_out);   /* bytes that either direction needs */
+int ps_dense_forward(int real, size_t rows, size_t n_in, size_t n_out, int activation,
+                     const void *x, const void *W, const void *b, void *y, void *workspace);
+/* grad (rows, n_out) is d loss / d y; dx (rows, n_in), dW (n_in, n_out), db (n_out), each may be NULL; y is what the
+ * forward pass returned, needed unless the activation is the identity. */
+int ps_dense_backward(int real, size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
+                      const void *y, const void *grad, void *dx, void *dW, void *db, void *workspace);
+int ps_activation_forward(int real, int activation, size_t count, const void *x, void *y);
+int ps_activation_backward(int real, int activation, size_t count, const void *y, const void *grad, void *dx);
+
+/* Optimizer steps on flat arrays, in place. */
+int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum);
+int ps_adam(int real, size_t count, void *value, const void *grad, void *m, void *v, double rate, double beta1,
+            double beta2, double epsilon, double correction1, double correction2);
+
+int ps_families(void);                        /* how many rows the registry has              */
+int ps_family(const char *name);              /* its row, or -1: "poisson/log"               */
+const char *ps_family_name(int family);       /* NULL past the end                           */
+int ps_use_isa(const char *name);             /* "scalar", "avx2", ... or "" for the best    */
+const char *ps_isa(void);
+const char *ps_isas(void);                    /* those this machine runs, best first, spaced */
+int ps_use_threads(int count);                /* 0: what the affinity and quota allow        */
+int ps_threads(void);
+const char *ps_message(int status);
+/* cdef: end */
+#endif

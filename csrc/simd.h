@@ -1,0 +1,278 @@
+/* simd.h: V, a vector of LANES reals, and the helpers that are not plain C operators.
+ *
+ * Formulas are written once for vectors and for plain scalars, so they use only + - * /, comparisons (whose type is
+ * Mask, never V) and what stands here. Each helper has a portable body; an intrinsic replaces it where a compiler does
+ * not find the instruction by itself. */
+#ifndef SIMD_H
+#define SIMD_H
+
+#define INLINE static inline __attribute__((always_inline, unused))
+#define APART static __attribute__((noinline, unused))          /* big functions: one copy per object */
+
+#if REAL_BITS == 32
+typedef float real;
+typedef int32_t ireal;
+#define REAL_EPSILON FLT_EPSILON
+#else
+typedef double real;
+typedef int64_t ireal;
+#define REAL_EPSILON DBL_EPSILON
+#endif
+
+#define LANES ((int)(ISA_BYTES / sizeof(real)))
+#ifdef ISA_SCALAR
+typedef real V;
+typedef ireal I;
+typedef int Mask;
+#else
+typedef real V __attribute__((vector_size(ISA_BYTES)));
+typedef ireal I __attribute__((vector_size(ISA_BYTES)));
+typedef I Mask;
+#endif
+
+/* ---- constants, memory ---- */
+#ifdef ISA_SCALAR
+INLINE V splat(real x) { return x; }
+INLINE I isplat(ireal n) { return n; }
+INLINE real lane(V x, int i) { (void)i; return x; }
+#else
+INLINE V splat(real x) { return x - (V){0}; }                   /* x - 0, not x + 0: keeps the sign of -0 */
+INLINE I isplat(ireal n) { return n - (I){0}; }
+INLINE real lane(V x, int i) { return x[i]; }
+#endif
+#define C(x) splat((real)(x))
+
+INLINE V load(const real *p) { V x; memcpy(&x, p, sizeof x); return x; }
+INLINE void store(real *p, V x) { memcpy(p, &x, sizeof x); }
+/* The last, incomplete vector: missing lanes repeat the last element, so that they can neither trap nor fail a check. */
+INLINE V load_part(const real *p, size_t count)
+{
+    real part[LANES];
+    for (int i = 0; i < LANES; i++) part[i] = p[(size_t)i < count ? (size_t)i : count - 1];
+    return load(part);
+}
+INLINE void store_part(real *p, V x, size_t count)
+{
+    real part[LANES];
+    store(part, x);
+    for (size_t i = 0; i < count && i < (size_t)LANES; i++) p[i] = part[i];
+}
+
+/* ---- bits ---- */
+INLINE I as_int(V x) { I n; memcpy(&n, &x, sizeof n); return n; }
+INLINE V as_real(I n) { V x; memcpy(&x, &n, sizeof x); return x; }
+
+/* ---- masks ---- */
+#ifdef ISA_SCALAR
+INLINE V select(Mask m, V a, V b) { return m ? a : b; }
+INLINE I iselect(Mask m, I a, I b) { return m ? a : b; }
+INLINE Mask both(Mask a, Mask b) { return a & b; }
+INLINE Mask either(Mask a, Mask b) { return a | b; }
+INLINE Mask negate(Mask a) { return !a; }
+INLINE int any_lane(Mask m) { return m; }
+INLINE int first_lane(Mask m) { return m ? 0 : LANES; }
+INLINE Mask first_lanes(size_t count) { return count > 0; }
+#else
+INLINE I iselect(Mask m, I a, I b) { return (m & a) | (~m & b); }
+INLINE V select(Mask m, V a, V b)
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return (V)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
+#elif defined(ISA_AVX2)
+    return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (V)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)m), (__m512)b, (__m512)a);
+#elif defined(ISA_AVX512)
+    return (V)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)m), (__m512d)b, (__m512d)a);
+#else
+    return (V)iselect(m, (I)a, (I)b);
+#endif
+}
+INLINE Mask both(Mask a, Mask b) { return a & b; }
+INLINE Mask either(Mask a, Mask b) { return a | b; }
+INLINE Mask negate(Mask a) { return ~a; }
+INLINE int any_lane(Mask m)
+{
+#if defined(ISA_AVX2)
+    return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#elif defined(ISA_AVX512)
+    return _mm512_test_epi64_mask((__m512i)m, (__m512i)m) != 0;
+#else
+    ireal any = 0;
+    for (int i = 0; i < LANES; i++) any |= m[i];
+    return any != 0;
+#endif
+}
+INLINE int first_lane(Mask m)                                   /* the first true lane, LANES if there is none */
+{
+    for (int i = 0; i < LANES; i++) if (m[i]) return i;
+    return LANES;
+}
+INLINE Mask first_lanes(size_t count)                           /* true in lanes 0 ... count - 1 */
+{
+    I index;
+    for (int i = 0; i < LANES; i++) index[i] = (ireal)i;
+    return index < isplat((ireal)(count < (size_t)LANES ? count : (size_t)LANES));
+}
+#endif
+
+/* ---- arithmetic ---- */
+INLINE V fma_(V a, V b, V c)                                    /* a b + c, rounded once where the machine can */
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(ISA_AVX2)
+    return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(ISA_AVX512)
+    return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(ISA_NEON) && REAL_BITS == 32
+    return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif defined(ISA_NEON)
+    return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#else
+    return a * b + c;
+#endif
+}
+INLINE V sqrt_(V x)
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return (V)_mm256_sqrt_ps((__m256)x);
+#elif defined(ISA_AVX2)
+    return (V)_mm256_sqrt_pd((__m256d)x);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (V)_mm512_sqrt_ps((__m512)x);
+#elif defined(ISA_AVX512)
+    return (V)_mm512_sqrt_pd((__m512d)x);
+#elif defined(ISA_NEON) && REAL_BITS == 32
+    return (V)vsqrtq_f32((float32x4_t)x);
+#elif defined(ISA_NEON)
+    return (V)vsqrtq_f64((float64x2_t)x);
+#elif REAL_BITS == 32
+    return __builtin_sqrtf(x);
+#else
+    return __builtin_sqrt(x);
+#endif
+}
+/* max_ and min_ return a when a is NaN, so clamping against a constant second argument keeps NaN. */
+INLINE V max_(V a, V b)
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return (V)_mm256_max_ps((__m256)b, (__m256)a);
+#elif defined(ISA_AVX2)
+    return (V)_mm256_max_pd((__m256d)b, (__m256d)a);
+#else
+    return select(b > a, b, a);
+#endif
+}
+INLINE V min_(V a, V b)
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return (V)_mm256_min_ps((__m256)b, (__m256)a);
+#elif defined(ISA_AVX2)
+    return (V)_mm256_min_pd((__m256d)b, (__m256d)a);
+#else
+    return select(b < a, b, a);
+#endif
+}
+INLINE V abs_(V x) { return as_real(as_int(x) & ~as_int(C(-0.0))); }
+INLINE V copysign_(V magnitude, V sign)
+{
+    I bit = as_int(C(-0.0));
+    return as_real((as_int(magnitude) & ~bit) | (as_int(sign) & bit));
+}
+INLINE Mask is_nan(V x) { return x != x; }
+INLINE Mask is_finite(V x) { return abs_(x) <= C(REAL_BITS == 32 ? FLT_MAX : DBL_MAX); }
+INLINE V times(V a, V b)                                        /* a b with 0 inf = 0, as measure theory has it */
+{
+    return select(either(a == C(0), b == C(0)), select(either(is_nan(a), is_nan(b)), a + b, C(0)), a * b);
+}
+/* The nearest whole number, ties to even, for |x| < 2^(mantissa - 1). Adding 1.5 * 2^mantissa leaves no fraction bits. */
+#define ROUNDER C(REAL_BITS == 32 ? 0x1.8p23 : 0x1.8p52)
+INLINE V nearest(V x) { return (x + ROUNDER) - ROUNDER; }
+INLINE Mask is_whole(V x)                                       /* false for NaN and infinity */
+{
+    V big = C(REAL_BITS == 32 ? 0x1p23 : 0x1p52);               /* beyond it every finite real is whole */
+    return both(is_finite(x), either(abs_(x) >= big, nearest(x) == x));
+}
+
+/* ---- sums: always in double, in lane order, so that they are a function of the data alone ---- */
+#ifdef ISA_SCALAR
+typedef double Sum;
+INLINE Sum no_sum(void) { return 0.0; }
+INLINE Sum add(Sum s, V x) { return s + (double)x; }
+INLINE double total_of(Sum s) { return s; }
+#else
+typedef double D __attribute__((vector_size(ISA_BYTES)));
+enum { D_LANES = ISA_BYTES / 8, D_PARTS = 64 / REAL_BITS };
+typedef struct { D part[D_PARTS]; } Sum;
+INLINE Sum no_sum(void) { return (Sum){{{0}}}; }
+INLINE Sum add(Sum s, V x)
+{
+#if REAL_BITS == 32
+    typedef float Half __attribute__((vector_size(ISA_BYTES / 2)));
+    Half half[2];
+    memcpy(half, &x, sizeof x);
+    s.part[0] += __builtin_convertvector(half[0], D);
+    s.part[1] += __builtin_convertvector(half[1], D);
+#else
+    s.part[0] += x;
+#endif
+    return s;
+}
+INLINE double total_of(Sum s)
+{
+    double total = 0.0;
+    for (int p = 0; p < D_PARTS; p++) for (int i = 0; i < D_LANES; i++) total += s.part[p][i];
+    return total;
+}
+#endif
+
+/* ---- pairs: (a0 b0 a1 b1 ...) in memory, a and b in registers ---- */
+typedef struct { V a, b; } Pair;
+INLINE Pair load2(const real *p)
+{
+#if defined(ISA_SCALAR)
+    return (Pair){p[0], p[1]};
+#elif defined(ISA_AVX2) && REAL_BITS == 32
+    __m256 u = _mm256_loadu_ps(p), v = _mm256_loadu_ps(p + 8);
+    __m256 lo = _mm256_permute2f128_ps(u, v, 0x20), hi = _mm256_permute2f128_ps(u, v, 0x31);
+    return (Pair){(V)_mm256_shuffle_ps(lo, hi, 0x88), (V)_mm256_shuffle_ps(lo, hi, 0xdd)};
+#elif defined(ISA_AVX2)
+    __m256d u = _mm256_loadu_pd(p), v = _mm256_loadu_pd(p + 4);
+    __m256d lo = _mm256_permute2f128_pd(u, v, 0x20), hi = _mm256_permute2f128_pd(u, v, 0x31);
+    return (Pair){(V)_mm256_unpacklo_pd(lo, hi), (V)_mm256_unpackhi_pd(lo, hi)};
+#elif defined(ISA_NEON) && REAL_BITS == 32
+    float32x4x2_t both_ = vld2q_f32(p);
+    return (Pair){(V)both_.val[0], (V)both_.val[1]};
+#elif defined(ISA_NEON)
+    float64x2x2_t both_ = vld2q_f64(p);
+    return (Pair){(V)both_.val[0], (V)both_.val[1]};
+#else
+    real a[LANES], b[LANES];
+    for (int i = 0; i < LANES; i++) a[i] = p[2 * i], b[i] = p[2 * i + 1];
+    return (Pair){load(a), load(b)};
+#endif
+}
+INLINE void store2(real *p, V a, V b)
+{
+#if defined(ISA_SCALAR)
+    p[0] = a, p[1] = b;
+#elif defined(ISA_AVX2) && REAL_BITS == 32
+    __m256 lo = _mm256_unpacklo_ps((__m256)a, (__m256)b), hi = _mm256_unpackhi_ps((__m256)a, (__m256)b);
+    _mm256_storeu_ps(p, _mm256_permute2f128_ps(lo, hi, 0x20));
+    _mm256_storeu_ps(p + 8, _mm256_permute2f128_ps(lo, hi, 0x31));
+#elif defined(ISA_AVX2)
+    __m256d lo = _mm256_unpacklo_pd((__m256d)a, (__m256d)b), hi = _mm256_unpackhi_pd((__m256d)a, (__m256d)b);
+    _mm256_storeu_pd(p, _mm256_permute2f128_pd(lo, hi, 0x20));
+    _mm256_storeu_pd(p + 4, _mm256_permute2f128_pd(lo, hi, 0x31));
+#elif defined(ISA_NEON) && REAL_BITS == 32
+    vst2q_f32(p, (float32x4x2_t){{(float32x4_t)a, (float32x4_t)b}});
+#elif defined(ISA_NEON)
+    vst2q_f64(p, (float64x2x2_t){{(float64x2_t)a, (float64x2_t)b}});
+#else
+    for (int i = 0; i < LANES; i++) p[2 * i] = lane(a, i), p[2 * i + 1] = lane(b, i);
+#endif
+}
+#endif
