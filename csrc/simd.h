@@ -12,11 +12,17 @@
 #if REAL_BITS == 32
 typedef float real;
 typedef int32_t ireal;
+typedef uint32_t ureal;
 #define REAL_EPSILON FLT_EPSILON
+#define REAL_MIN FLT_MIN
+#define REAL_MAX FLT_MAX
 #else
 typedef double real;
 typedef int64_t ireal;
+typedef uint64_t ureal;
 #define REAL_EPSILON DBL_EPSILON
+#define REAL_MIN DBL_MIN
+#define REAL_MAX DBL_MAX
 #endif
 
 #define LANES ((int)(ISA_BYTES / sizeof(real)))
@@ -61,8 +67,18 @@ INLINE void store_part(real *p, V x, size_t count)
 /* ---- bits ---- */
 INLINE I as_int(V x) { I n; memcpy(&n, &x, sizeof n); return n; }
 INLINE V as_real(I n) { V x; memcpy(&x, &n, sizeof x); return x; }
+INLINE I shift_right(I n, int bits)                             /* fills with zeros: AVX2 has no other shift of int64 */
+{
+#if defined(ISA_SCALAR)
+    return (ireal)((ureal)n >> bits);
+#else
+    typedef ureal U __attribute__((vector_size(ISA_BYTES)));
+    return (I)((U)n >> (ureal)bits);
+#endif
+}
 
 /* ---- masks ---- */
+#define select select_lanes                                     /* the system headers own the short name */
 #ifdef ISA_SCALAR
 INLINE V select(Mask m, V a, V b) { return m ? a : b; }
 INLINE I iselect(Mask m, I a, I b) { return m ? a : b; }
@@ -183,7 +199,7 @@ INLINE V copysign_(V magnitude, V sign)
     return as_real((as_int(magnitude) & ~bit) | (as_int(sign) & bit));
 }
 INLINE Mask is_nan(V x) { return x != x; }
-INLINE Mask is_finite(V x) { return abs_(x) <= C(REAL_BITS == 32 ? FLT_MAX : DBL_MAX); }
+INLINE Mask is_finite(V x) { return abs_(x) <= C(REAL_MAX); }
 INLINE V times(V a, V b)                                        /* a b with 0 inf = 0, as measure theory has it */
 {
     return select(either(a == C(0), b == C(0)), select(either(is_nan(a), is_nan(b)), a + b, C(0)), a * b);
