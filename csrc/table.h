@@ -3,7 +3,7 @@
 #define TABLE_H
 #include "pyscratch.h"
 
-enum { GRAD = 1, VALUE = 2, MORE = 4 };          /* want: what a kernel computes; MORE is every other output */
+enum { GRAD = 1, VALUE = 2, MEAN = 4, CURVATURE = 8, FISHER = 16, MORE = MEAN | CURVATURE | FISHER };  /* want */
 enum { MAX_FAMILIES = 96, MAX_LOGITS = 3 };
 
 /* A block of rows: a ps_call whose pointers stand at the block's first row. sum is increased by the block's sum of

@@ -1,0 +1,269 @@
+/* pyscratch.c: checks the arguments, splits the rows into fixed blocks, calls the kernels of the active instruction set
+ * and turns statuses into words. */
+#include <math.h>
+#include <string.h>
+#include "dispatch.h"
+#include "floating.h"
+#include "threads.h"
+
+static const ps_options no_options = {.dispersion = 1, .parameter = 1, .power = 1.5, .integer = 1};
+
+static size_t bytes_of(int real) { return real == PS_F32 ? sizeof(float) : sizeof(double); }
+
+/* ---- heads ---- */
+
+/* Blocks depend on sizes alone, and their sums are added in order: the same bits for any number of threads. */
+enum { BLOCK_LOGITS = 8192, WAVE = 64 };
+
+static size_t block_rows(size_t width) { return width < BLOCK_LOGITS ? BLOCK_LOGITS / width : 1; }
+
+static void move(const void **p, size_t bytes) { if (*p) *p = (const char *)*p + bytes; }
+static void move_out(void **p, size_t bytes) { if (*p) *p = (char *)*p + bytes; }
+
+static size_t target_bytes(const ps_call *c)
+{
+    switch (c->target_kind) {
+    case PS_LABELS: return sizeof(int64_t);
+    case PS_ROWS:   return c->width * bytes_of(c->real);
+    case PS_PAIRS:  return 2 * c->outputs * bytes_of(c->real);
+    default:        return c->outputs * bytes_of(c->real);
+    }
+}
+
+static ps_call block_of(const ps_call *c, size_t first, size_t rows)
+{
+    ps_call b = *c;
+    size_t real = bytes_of(c->real), logits = first * c->width * real, outputs = first * c->outputs * real;
+    b.rows = rows;
+    move(&b.z, logits), move(&b.offset, outputs), move(&b.y, first * target_bytes(c)), move(&b.weights, first * real);
+    move_out(&b.nll, first * real), move_out(&b.grad, logits), move_out(&b.params, logits);
+    move_out(&b.mean, outputs), move_out(&b.variance, outputs);
+    move_out(&b.curvature, logits), move_out(&b.fisher, logits);
+    return b;
+}
+
+typedef struct { double sum, base; size_t bad; int status; } Result;
+typedef struct {
+    const ps_call *call;
+    HeadRow row;
+    int want;
+    size_t first, block;                         /* of this wave */
+    Result result[WAVE];
+} Wave;
+
+static void run_block(void *context, size_t index)
+{
+    Wave *w = context;
+    size_t first = w->first + index * w->block, left = w->call->rows - first;
+    ps_call b = block_of(w->call, first, left < w->block ? left : w->block);
+    Result r = {0, 0, 0, PS_OK};
+    if (b.z) r.status = w->row.head(&b, w->want, &r.sum, &r.bad);
+    if (r.status == PS_OK && b.flags & PS_BASE && w->row.base) r.status = w->row.base(&b, &r.base, &r.bad);
+    r.bad += first;
+    w->result[index] = r;
+}
+
+static int wanted(const ps_call *c)
+{
+    int more = (c->params || c->mean || c->variance ? MEAN : 0) | (c->curvature ? CURVATURE : 0)
+             | (c->fisher ? FISHER : 0);
+    return more | (c->total || c->nll ? VALUE : 0) | (c->grad ? GRAD : 0);
+}
+
+/* Runs every block; the first bad row in row order wins. */
+static int run_head(const ps_call *c, const HeadRow *row, double *sum, double *base)
+{
+    Wave w = {.call = c, .row = *row, .want = wanted(c), .block = block_rows(c->width)};
+    for (w.first = 0; w.first < c->rows; w.first += WAVE * w.block) {
+        size_t left = c->rows - w.first, blocks = (left + w.block - 1) / w.block;
+        if (blocks > WAVE) blocks = WAVE;
+        parallel(blocks, run_block, &w);
+        for (size_t i = 0; i < blocks; i++) {
+            if (w.result[i].status != PS_OK) {
+                if (c->bad_row) *c->bad_row = w.result[i].bad;
+                return w.result[i].status;
+            }
+            *sum += w.result[i].sum, *base += w.result[i].base;
+        }
+    }
+    return PS_OK;
+}
+
+static int bad_head(const ps_call *c, const Table *table)
+{
+    if (c->family < 0 || c->family >= table->heads || !c->outputs || c->width < c->outputs) return 1;
+    if (c->rows > SIZE_MAX / sizeof(double) / 2 / c->width) return 1;
+    if (!c->z && !(c->y && c->total)) return 1;
+    return !c->y && (c->total || c->nll || c->grad || c->curvature);
+}
+
+int ps_head_call(const ps_call *call)
+{
+    if (!call || (call->real != PS_F32 && call->real != PS_F64)) return PS_BAD_CALL;
+    if (call->target_kind < PS_REALS || call->target_kind > PS_PAIRS) return PS_BAD_CALL;
+    const Table *table = active_table(call->real);
+    if (bad_head(call, table)) return PS_BAD_CALL;
+    ps_call c = *call;
+    if (!c.options) c.options = &no_options;
+    double sum = 0, base = 0, weight = (double)c.rows;
+    Control saved = enter_floating();
+    int status = c.weights && c.total ? ps_weights(c.real, c.rows, c.weights, &weight, c.bad_row) : PS_OK;
+    if (status == PS_OK) status = run_head(&c, &table->head[c.family], &sum, &base);
+    leave_floating(saved);
+    if (status == PS_OK && c.total) c.total[0] = sum + base, c.total[1] = weight;
+    return status;
+}
+
+int ps_head(int family, const ps_options *options, int real, size_t rows, size_t outputs, size_t width,
+            const void *z, const void *offset, int target_kind, const void *y, const void *weights, double scale,
+            int flags, double *total, void *nll, void *grad, void *params, void *mean, void *variance,
+            void *curvature, void *fisher, size_t *bad_row)
+{
+    return ps_head_call(&(ps_call){family, real, target_kind, flags, options, rows, outputs, width, z, offset, y, weights,
+                                   scale, total, nll, grad, params, mean, variance, curvature, fisher, bad_row});
+}
+
+/* ---- checks of plain arrays ---- */
+
+static double element(int real, const void *x, size_t i)
+{
+    return real == PS_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+int ps_weights(int real, size_t rows, const void *weights, double *sum, size_t *bad_row)
+{
+    if ((real != PS_F32 && real != PS_F64) || (rows && !weights) || !sum) return PS_BAD_CALL;
+    double total = 0;
+    for (size_t i = 0; i < rows; i++) {
+        double w = element(real, weights, i);
+        if (!(w >= 0) || isinf(w)) {
+            if (bad_row) *bad_row = i;
+            return PS_BAD_WEIGHT;
+        }
+        total += w;
+    }
+    *sum = total;
+    return PS_OK;
+}
+
+int ps_finite(int real, size_t count, const void *x, size_t *bad_index)
+{
+    if ((real != PS_F32 && real != PS_F64) || (count && !x)) return PS_BAD_CALL;
+    for (size_t i = 0; i < count; i++) {
+        if (isfinite(element(real, x, i))) continue;
+        if (bad_index) *bad_index = i;
+        return PS_BAD_CALL;
+    }
+    return PS_OK;
+}
+
+/* ---- Dense, activations, optimizers ---- */
+
+static int bad_real(int real) { return real != PS_F32 && real != PS_F64; }
+static int bad_activation(int activation) { return activation < 0 || activation >= PS_ACTIVATIONS; }
+static int overflows(size_t a, size_t b) { return b && a > SIZE_MAX / sizeof(double) / 4 / b; }
+static int bad_shape(int real, int activation, size_t rows, size_t n_in, size_t n_out)
+{
+    return bad_real(real) || bad_activation(activation) || overflows(rows, n_in) || overflows(rows, n_out)
+        || overflows(n_in, n_out);
+}
+
+size_t ps_dense_workspace(int real, size_t rows, size_t n_in, size_t n_out)
+{
+    return bad_shape(real, PS_IDENTITY, rows, n_in, n_out) ? 0 : active_table(real)->dense_workspace(rows, n_in, n_out);
+}
+
+int ps_dense_forward(int real, size_t rows, size_t n_in, size_t n_out, int activation,
+                     const void *x, const void *W, const void *b, void *y, void *workspace)
+{
+    if (bad_shape(real, activation, rows, n_in, n_out)) return PS_BAD_CALL;
+    const Table *table = active_table(real);
+    if (rows && n_out && (!y || (n_in && (!x || !W)))) return PS_BAD_CALL;
+    if (!workspace && table->dense_workspace(rows, n_in, n_out)) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    table->dense_forward(rows, n_in, n_out, activation, x, W, b, y, workspace);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+int ps_dense_backward(int real, size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
+                      const void *y, const void *grad, void *dx, void *dW, void *db, void *workspace)
+{
+    if (bad_shape(real, activation, rows, n_in, n_out)) return PS_BAD_CALL;
+    const Table *table = active_table(real);
+    size_t in = rows * n_in, out = rows * n_out;
+    if ((out && !grad) || (dW && in && !x) || (dx && in && n_out && !W)) return PS_BAD_CALL;
+    if ((activation != PS_IDENTITY && out && !y)) return PS_BAD_CALL;
+    if (!workspace && table->dense_workspace(rows, n_in, n_out)) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    table->dense_backward(rows, n_in, n_out, activation, x, W, y, grad, dx, dW, db, workspace);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+int ps_activation_forward(int real, int activation, size_t count, const void *x, void *y)
+{
+    if (bad_real(real) || bad_activation(activation) || (count && (!x || !y))) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    active_table(real)->activation_forward(activation, count, x, y);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+int ps_activation_backward(int real, int activation, size_t count, const void *y, const void *grad, void *dx)
+{
+    if (bad_real(real) || bad_activation(activation) || (count && (!y || !grad || !dx))) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    active_table(real)->activation_backward(activation, count, y, grad, dx);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum)
+{
+    if (bad_real(real) || (count && (!value || !grad))) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    active_table(real)->sgd(count, value, grad, velocity, rate, momentum);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+int ps_adam(int real, size_t count, void *value, const void *grad, void *m, void *v, double rate, double beta1,
+            double beta2, double epsilon, double correction1, double correction2)
+{
+    if (bad_real(real) || (count && (!value || !grad || !m || !v))) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    active_table(real)->adam(count, value, grad, m, v, rate, beta1, beta2, epsilon, correction1, correction2);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+/* ---- names ---- */
+
+int ps_families(void) { return active_table(PS_F64)->heads; }
+
+const char *ps_family_name(int family)
+{
+    return family < 0 || family >= ps_families() ? NULL : active_table(PS_F64)->head[family].name;
+}
+
+int ps_family(const char *name)
+{
+    for (int i = 0; name && i < ps_families(); i++) if (!strcmp(name, ps_family_name(i))) return i;
+    return -1;
+}
+
+const char *ps_message(int status)
+{
+    static const char *const words[PS_STATUSES] = {
+        [PS_OK] = "ok",
+        [PS_BAD_CALL] = "the arguments do not fit together (sizes, missing arrays or an unknown code)",
+        [PS_BAD_TARGET] = "y is outside the support of the family",
+        [PS_BAD_LOGIT] = "a logit is outside the domain of the link",
+        [PS_BAD_WEIGHT] = "weights must be finite and not negative",
+        [PS_UNKNOWN_ISA] = "unknown instruction set",
+        [PS_ISA_NOT_HERE] = "this machine does not run that instruction set",
+        [PS_NO_THREADS] = "threads could not be started",
+    };
+    return status >= 0 && status < PS_STATUSES ? words[status] : "unknown status";
+}

@@ -1,0 +1,41 @@
+"""The cffi build of ``pyscratch._lib``: declarations are cut out of ``csrc/pyscratch.h``, which the compiler includes too."""
+
+from pathlib import Path
+import platform
+import sys
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+FLAGS = ["-O2", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-g0",
+         "-Wno-psabi", "-pthread"]
+ISAS = {"x86_64": ("avx512", "avx2", "scalar"), "amd64": ("avx512", "avx2", "scalar"),
+        "aarch64": ("neon", "scalar"), "arm64": ("neon", "scalar")}
+
+
+def declarations():
+    """Return the part of pyscratch.h between the two marks."""
+    text = (CSRC / "pyscratch.h").read_text()
+    return text.split("/* cdef: begin */")[1].split("/* cdef: end */")[0]
+
+
+def sources():
+    """Return the C files, the slowest to compile first, so that a parallel build ends early."""
+    isas = ISAS.get(platform.machine().lower(), ("scalar",))
+    kernels = [f"csrc/isa/{isa}_{real}.c" for isa in isas for real in ("f32", "f64")]
+    return kernels + sorted(f"csrc/{path.name}" for path in CSRC.glob("*.c"))
+
+
+def included():
+    """Return every file that the sources include: editing one rebuilds."""
+    return sorted(str(path.relative_to(ROOT)) for path in CSRC.rglob("*") if path.suffix in (".h", ".inc"))
+
+
+if sys.platform == "win32":
+    raise SystemExit("pyscratch needs GCC or Clang on Linux or macOS; on Windows, use it inside WSL")
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source("pyscratch._lib", '#include "pyscratch.h"', sources=sources(), include_dirs=["csrc"],
+                      depends=included(), extra_compile_args=FLAGS, extra_link_args=["-pthread"], py_limited_api=True)
