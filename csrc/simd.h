@@ -54,14 +54,19 @@ INLINE void store(real *p, V x) { memcpy(p, &x, sizeof x); }
 INLINE V load_part(const real *p, size_t count)
 {
     real part[LANES];
-    for (int i = 0; i < LANES; i++) part[i] = p[(size_t)i < count ? (size_t)i : count - 1];
+    if (count >= (size_t)LANES) return load(p);
+    store(part, splat(p[count - 1]));
+    for (size_t piece = (size_t)LANES / 2, i = 0; piece; piece /= 2)            /* halves: copies of constant size */
+        if (count & piece) memcpy(part + i, p + i, piece * sizeof(real)), i += piece;
     return load(part);
 }
 INLINE void store_part(real *p, V x, size_t count)
 {
     real part[LANES];
+    if (count >= (size_t)LANES) { store(p, x); return; }
     store(part, x);
-    for (size_t i = 0; i < count && i < (size_t)LANES; i++) p[i] = part[i];
+    for (size_t piece = (size_t)LANES / 2, i = 0; piece; piece /= 2)
+        if (count & piece) memcpy(p + i, part + i, piece * sizeof(real)), i += piece;
 }
 
 /* ---- bits ---- */
@@ -291,4 +296,44 @@ INLINE void store2(real *p, V a, V b)
     for (int i = 0; i < LANES; i++) p[2 * i] = lane(a, i), p[2 * i + 1] = lane(b, i);
 #endif
 }
+
+/* ---- a square block of LANES vectors: rows become columns ---- */
+#if defined(ISA_AVX2) && REAL_BITS == 32
+INLINE void transpose(V block[8])
+{
+    __m256 pair[8], four[8];
+    for (int i = 0; i < 4; i++) {                               /* pairs of rows, then of pairs, then of halves */
+        pair[2 * i] = _mm256_unpacklo_ps((__m256)block[2 * i], (__m256)block[2 * i + 1]);
+        pair[2 * i + 1] = _mm256_unpackhi_ps((__m256)block[2 * i], (__m256)block[2 * i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        four[i] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0x44);
+        four[i + 1] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0xee);
+        four[i + 2] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
+        four[i + 3] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        block[i] = (V)_mm256_permute2f128_ps(four[i], four[i + 4], 0x20);
+        block[i + 4] = (V)_mm256_permute2f128_ps(four[i], four[i + 4], 0x31);
+    }
+}
+#elif defined(ISA_AVX2)
+INLINE void transpose(V block[4])
+{
+    __m256d a = _mm256_unpacklo_pd((__m256d)block[0], (__m256d)block[1]);
+    __m256d b = _mm256_unpackhi_pd((__m256d)block[0], (__m256d)block[1]);
+    __m256d c = _mm256_unpacklo_pd((__m256d)block[2], (__m256d)block[3]);
+    __m256d d = _mm256_unpackhi_pd((__m256d)block[2], (__m256d)block[3]);
+    block[0] = (V)_mm256_permute2f128_pd(a, c, 0x20), block[1] = (V)_mm256_permute2f128_pd(b, d, 0x20);
+    block[2] = (V)_mm256_permute2f128_pd(a, c, 0x31), block[3] = (V)_mm256_permute2f128_pd(b, d, 0x31);
+}
+#else
+INLINE void transpose(V *block)
+{
+    real rows[LANES][LANES], columns[LANES][LANES];
+    for (int i = 0; i < LANES; i++) store(rows[i], block[i]);
+    for (int i = 0; i < LANES; i++) for (int j = 0; j < LANES; j++) columns[i][j] = rows[j][i];
+    for (int i = 0; i < LANES; i++) block[i] = load(columns[i]);
+}
+#endif
 #endif
