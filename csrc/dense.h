@@ -34,7 +34,7 @@ typedef struct {                    /* one tile: C[i][j] (+)= sum over k of A[i]
     size_t c_row;                   /* C[i][j] is c[i c_row + j] */
     const real *bias;
     int from, bias_kind, relu;
-} Tile;
+} MicroTile;
 
 #if defined(__clang__)
 #define UNROLLED _Pragma("clang loop unroll(full)")
@@ -43,7 +43,7 @@ typedef struct {                    /* one tile: C[i][j] (+)= sum over k of A[i]
 #endif
 
 /* What follows the last k: bias, and the activation when it is cheap. */
-INLINE V finished(const Tile *t, V sum, int i, int v)
+INLINE V finished(const MicroTile *t, V sum, int i, int v)
 {
     if (t->bias_kind == PER_COLUMN) sum = sum + load(t->bias + v * LANES);
     if (t->bias_kind == PER_ROW) sum = sum + splat(t->bias[i]);
@@ -51,7 +51,7 @@ INLINE V finished(const Tile *t, V sum, int i, int v)
 }
 
 /* The micro-kernel: mr rows by nv vectors, both constant where it is called, so that acc lives in registers. */
-INLINE void multiply(Tile t, int mr, int nv)
+INLINE void multiply(MicroTile t, int mr, int nv)
 {
     V acc[TALL][WIDE];
     UNROLLED for (int i = 0; i < mr; i++)
@@ -73,7 +73,7 @@ INLINE void multiply(Tile t, int mr, int nv)
         }
 }
 
-INLINE void multiply_rows(const Tile *t, size_t mr, int nv, int most)
+INLINE void multiply_rows(const MicroTile *t, size_t mr, int nv, int most)
 {
     switch (mr) {
     case 1: multiply(*t, 1, nv); break;
@@ -87,9 +87,9 @@ INLINE void multiply_rows(const Tile *t, size_t mr, int nv, int most)
     }
 }
 
-APART void multiply_tall(const Tile *t, size_t mr) { multiply_rows(t, mr, 1, TALL); }
-APART void multiply_square(const Tile *t, size_t mr) { multiply_rows(t, mr, NV, MR); }
-APART void multiply_wide(const Tile *t, size_t mr)
+APART void multiply_tall(const MicroTile *t, size_t mr) { multiply_rows(t, mr, 1, TALL); }
+APART void multiply_square(const MicroTile *t, size_t mr) { multiply_rows(t, mr, NV, MR); }
+APART void multiply_wide(const MicroTile *t, size_t mr)
 {
     if (mr == 1) multiply(*t, 1, WIDE);
     else multiply_rows(t, mr, WIDE / 2, 3);
@@ -163,8 +163,8 @@ static void pack_panel(const Product *p, size_t j, size_t width, size_t k, size_
 /* ---- one tile ---- */
 
 /* A tile that is no whole number of vectors, or whose C is transposed, goes through a buffer. */
-static void multiply_edge(const Product *p, Tile t, size_t mr, size_t vectors, size_t columns,
-                          void (*kernel)(const Tile *, size_t))
+static void multiply_edge(const Product *p, MicroTile t, size_t mr, size_t vectors, size_t columns,
+                          void (*kernel)(const MicroTile *, size_t))
 {
     real edge[TILE_VECTORS * LANES], bias[WIDE * LANES];
     real *c = t.c;
@@ -189,9 +189,9 @@ static void multiply_edge(const Product *p, Tile t, size_t mr, size_t vectors, s
     }
 }
 
-static void multiply_tile(const Product *p, Tile *t, size_t i, size_t mr, size_t j, size_t vectors)
+static void multiply_tile(const Product *p, MicroTile *t, size_t i, size_t mr, size_t j, size_t vectors)
 {
-    void (*kernel)(const Tile *, size_t) = vectors == 1 ? multiply_tall : vectors == NV ? multiply_square : multiply_wide;
+    void (*kernel)(const MicroTile *, size_t) = vectors == 1 ? multiply_tall : vectors == NV ? multiply_square : multiply_wide;
     size_t columns = smaller(p->n - j, vectors * LANES);
     t->c = p->c + i * p->c_row + j * p->c_col;
     t->c_row = p->c_row;
@@ -205,7 +205,7 @@ static void multiply_tile(const Product *p, Tile *t, size_t i, size_t mr, size_t
 /* Rows are split evenly: a last tile of one row would wait for its own chain instead of filling the machine. */
 INLINE size_t tile_row(size_t tile, size_t tiles, size_t rows) { return rows * tile / tiles; }
 
-static void multiply_panel(const Product *p, Tile t, size_t first, size_t rows, size_t j, size_t vectors)
+static void multiply_panel(const Product *p, MicroTile t, size_t first, size_t rows, size_t j, size_t vectors)
 {
     size_t tiles = ceil_div(rows, p->rows);
     const real *a = t.a;
@@ -221,7 +221,7 @@ static void multiply_block(const Product *p, size_t first, size_t rows, size_t j
 {
     int last = k + depth == p->k;
     real panel[PANEL];
-    Tile t = {.depth = depth, .a = p->a + first * p->a_row + k * p->a_step, .a_row = p->a_row, .a_step = p->a_step,
+    MicroTile t = {.depth = depth, .a = p->a + first * p->a_row + k * p->a_step, .a_row = p->a_row, .a_step = p->a_step,
               .from = k == 0 ? START : p->sums ? ADD : CARRY, .bias_kind = last && p->bias ? p->bias_kind : NO_BIAS,
               .relu = last && p->activation == PS_RELU};
     for (size_t vectors; j < end; j += vectors * LANES) {
