@@ -16,15 +16,19 @@ enum { MANTISSA = 52, BIAS = 1023 };
 #define INF splat((real)INFINITY)
 #define NOT_A_NUMBER splat((real)NAN)
 
-/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1) as two interleaved Horner chains in x^2: half the latency. */
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1): Horner's rule in x^4 on blocks of four, which do not wait for each other. */
+INLINE V block(V x, V x2, const real *c, int n)
+{
+    V low = n > 1 ? fma_(splat(c[1]), x, splat(c[0])) : splat(c[0]);
+    return n < 3 ? low : fma_(n > 3 ? fma_(splat(c[3]), x, splat(c[2])) : splat(c[2]), x2, low);
+}
 INLINE V poly(V x, const real *c, int n)
 {
-    V x2 = x * x, top = splat(c[n - 1]), next = splat(c[n - 2]);
-    for (int i = n - 3; i > 0; i -= 2) {
-        top = fma_(top, x2, splat(c[i]));
-        next = fma_(next, x2, splat(c[i - 1]));
-    }
-    return n % 2 ? fma_(fma_(top, x2, splat(c[0])), C(1), next * x) : fma_(top, x, next);
+    V x2 = x * x, x4 = x2 * x2;
+    int i = (n - 1) / 4 * 4;
+    V y = block(x, x2, c + i, n - i);
+    for (i -= 4; i >= 0; i -= 4) y = fma_(y, x4, block(x, x2, c + i, 4));
+    return y;
 }
 
 typedef struct { V sum, error; } Exact;
@@ -56,53 +60,58 @@ static const real exp_table[] = {0.500000000000000999, 0.166666666666666741, 0.0
 
 /* x = n ln 2 + r, |r| <= ln 2 / 2; the low bits of `bits` are n + bias, ready to be shifted into an exponent field.
  * Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the low bits: no conversion is needed. */
-typedef struct { V n, r; I bits; } ExpParts;
+typedef struct { V n, expm1; I bits; } ExpParts;               /* expm1 = e^r - 1 */
 INLINE ExpParts exp_parts(V x, int bias)
 {
     V magic = ROUNDER + splat((real)bias);
     V shifted = fma_(x, C(LOG2_E), magic), n = shifted - magic;
-    return (ExpParts){n, fma_(n, C(-LN2_LO), fma_(n, C(-LN2_HI), x)), as_int(shifted)};
+    V high = fma_(n, C(-LN2_HI), x), low = n * C(-LN2_LO), r = high + low;      /* high is exact */
+    V expm1 = high + fma_(r * r, poly(r, exp_table, sizeof exp_table / sizeof(real)), low);
+    return (ExpParts){n, expm1, as_int(shifted)};
 }
 INLINE V power_of_two(I biased) { return as_real(biased << MANTISSA); }
-INLINE V exp_poly(V r) { return fma_(r * r, poly(r, exp_table, sizeof exp_table / sizeof(real)), r); }    /* e^r - 1 */
 
 INLINE V vexp(V x)
 {
-    ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)), BIAS);
-    V magic = ROUNDER + splat((real)BIAS);
-    I half = as_int(fma_(p.n, C(0.5), magic));                  /* 2^n in two steps: n reaches past either end */
-    V mantissa = C(1) + exp_poly(p.r);
-    return mantissa * power_of_two(half) * power_of_two(p.bits - half + isplat(BIAS));
+    ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)), 2 * BIAS);
+    I half = as_int(fma_(p.n, C(0.5), ROUNDER + C(BIAS)));      /* 2^n in two steps: n reaches past either end */
+    V scale = power_of_two(half);
+    return fma_(scale, p.expm1, scale) * power_of_two(p.bits - half);
 }
 /* The same for x <= 0, where one power of two of n + BIAS/2 and a constant are enough. */
 INLINE V exp_nonpositive(V x)
 {
     enum { LIFT = REAL_BITS == 32 ? 64 : 512 };
     ExpParts p = exp_parts(max_(x, C(EXP_LOW)), BIAS + LIFT);
-    return (C(1) + exp_poly(p.r)) * power_of_two(p.bits) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
+    V scale = power_of_two(p.bits);
+    return fma_(scale, p.expm1, scale) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
 }
 INLINE V expm1_nonpositive(V x)
 {
     ExpParts p = exp_parts(max_(x, C(-40)), BIAS);              /* below -40 it is -1 in either real */
     V scale = power_of_two(p.bits);
-    return fma_(scale, exp_poly(p.r), scale - C(1));
+    return fma_(scale, p.expm1, scale - C(1));
 }
 INLINE V vexpm1(V x)
 {
     ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(-40)), BIAS - 1);
     V scale = power_of_two(p.bits);                             /* half of 2^n, which can overflow before e^x does */
-    V y = C(2) * fma_(scale, exp_poly(p.r), scale - C(0.5));
+    V y = C(2) * fma_(scale, p.expm1, scale - C(0.5));
     return select(abs_(x) < C(REAL_EPSILON / 4), x, y);         /* keeps -0 and the last bit of denormals */
 }
-INLINE V vtanh(V x)
+INLINE V vtanh(V x)                                             /* t = exp(-2|x|), each part rounded once from t - scale */
 {
-    V u = expm1_nonpositive(C(-2) * abs_(x));
-    return copysign_(-u / (C(2) + u), x);
+    ExpParts p = exp_parts(max_(C(-2) * abs_(x), C(-40)), BIAS);
+    V scale = power_of_two(p.bits), t = fma_(scale, p.expm1, scale);
+    V plus = fma_(scale, p.expm1, scale + C(1)), minus = fma_(scale, p.expm1, scale - C(1));
+    Mask far = t < C(0.25);
+    V part = select(far, C(2) * t, minus) / plus;               /* tanh|x| = 1 - 2t/(1 + t) = (1 - t)/(1 + t) */
+    return copysign_(select(far, C(1), C(0)) - part, x);
 }
 
 /* ---- logarithm ---- */
 /* x = 2^e (1 + f) with 1 + f in [sqrt 1/2, sqrt 2]. */
-typedef struct { V e, f; I biased; } LogParts;
+typedef struct { V e, f, lost; I biased; } LogParts;             /* lost: what f lacks, only after log1p_parts */
 INLINE LogParts log_parts(V x)
 {
     I root = as_int(C(0.70710678118654752440)), one = as_int(C(1));
@@ -111,7 +120,7 @@ INLINE LogParts log_parts(V x)
     V e = as_real(biased | as_int(C(REAL_BITS == 32 ? 0x1p23 : 0x1p52)))
         - C(REAL_BITS == 32 ? 0x1p23 + BIAS : 0x1p52 + BIAS);
     V m = as_real((bits & isplat(((ireal)1 << MANTISSA) - 1)) + root);
-    return (LogParts){e, m - C(1), biased};
+    return (LogParts){e, m - C(1), C(0), biased};
 }
 /* log(1 + f) - f for 1 + f in [sqrt 1/2, sqrt 2]. */
 INLINE V log1pmx_poly(V f)
@@ -155,8 +164,8 @@ INLINE LogParts log1p_parts(V x)
     Exact u = two_sum(C(1), x);
     LogParts p = log_parts(u.sum);
     V scale = power_of_two(isplat(2 * BIAS + MANTISSA) - p.biased);       /* 2^(MANTISSA - e): stays finite */
-    p.f = p.f + u.error * scale * C(REAL_BITS == 32 ? 0x1p-23 : 0x1p-52);
-    return p;
+    V tail = u.error * scale * C(REAL_BITS == 32 ? 0x1p-23 : 0x1p-52), f = p.f + tail;
+    return (LogParts){p.e, f, tail - (f - p.f), p.biased};
 }
 INLINE V vlog1p(V x)
 {
@@ -169,26 +178,26 @@ INLINE V vlog1p(V x)
 INLINE V vlog1pmx(V x)
 {
     LogParts p = log1p_parts(x);
-    V y = (fma_(p.e, C(LN2_HI), -x) + p.f) + fma_(p.e, C(LN2_LO), log1pmx_poly(p.f));
+    V y = (fma_(p.e, C(LN2_HI), -x) + p.f) + (fma_(p.e, C(LN2_LO), log1pmx_poly(p.f)) + p.lost);
     y = select(x > C(-1), y, select(x == C(-1), -INF, NOT_A_NUMBER));
     return select(x == INF, -x, y);
 }
-/* log(1 + t) for t in [0, 1]: half of softplus */
+/* log(1 + t) for t in [0, 1], half of softplus, as t - t^2 h(1 - t): in powers of 1 - t the large coefficients of
+ * h(1 - t) = (t - log(1 + t)) / t^2 are all positive, and nothing cancels. Relative error 4.3e-8 and 4.5e-17. */
 INLINE V log1p_unit(V t)
 {
 #if REAL_BITS == 32
-    /* (log(1 + t) - t) / t^2; relative error of log(1 + t) 3.5e-8 */
-    static const real table[] = {-0.4999964833, 0.3332132399, -0.2485716641, 0.1915366054, -0.1375381052,
-        0.07920458913, -0.03006580099, 0.005364820827};
-    return fma_(t * t, poly(t, table, sizeof table / sizeof(real)), t);
+    static const real table[] = {0.3068527877, 0.1137092039, 0.04547034949, 0.0198828131, 0.00473337248, 0.01147113182,
+        -0.007488033269, 0.005364849232};
 #else
-    /* as in log1pmx_poly, on s <= 1/3; relative error 7.0e-18 */
-    static const real table[] = {0.666666666666663077, 0.400000000001572376, 0.285714285478545382, 0.222222239696959034,
-        0.181817439260437447, 0.153865599012739052, 0.13300973848695738, 0.121060843546586236, 0.0834010904654029495,
-        0.170185627268822304};
-    V s = t / (C(2) + t), s2 = s * s, half = C(0.5) * t * t;
-    return t - (half - s * fma_(s2, poly(s2, table, sizeof table / sizeof(real)), half));
+    static const real table[] = {0.306852819440054658, 0.11370563888011509, 0.0455584583193447759,
+        0.0190779444733587926, 0.00822242914672966646, 0.00361694179587000253, 0.00161526726027893912,
+        0.000732834246024238441, 0.000317770740862634955, 0.000224114506996445887, -0.000173986447525236295,
+        0.00068332501558975565, -0.00131466754421229464, 0.00210123029913644212, -0.00251301704195274834,
+        0.00227136547697906997, -0.00148975647565719382, 0.000675467480636238291, -0.000189509751438072686,
+        0.0000253301788033698726};
 #endif
+    return fma_(-t * t, poly(C(1) - t, table, sizeof table / sizeof(real)), t);
 }
 
 /* ---- the logistic family: sigmoid, its complement and softplus from one exponential ---- */
