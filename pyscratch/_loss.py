@@ -1,0 +1,520 @@
+"""What every head does: arguments in, numbers out. The families themselves stand in `losses`.
+
+A `Loss` checks its arguments and reduces its results here, once; it computes through three hooks (`_head`, `_bind`,
+`_weigh`), which run the C kernels. The reference puts NumPy formulas behind the same hooks.
+"""
+
+from collections import namedtuple
+from dataclasses import dataclass
+from functools import cached_property, partial
+import math
+from typing import NamedTuple
+import warnings
+
+import numpy as np
+
+from pyscratch import _checks, _native
+from pyscratch._checks import F32, F64, READY
+
+REDUCTIONS = ("mean", "sum", "none", "total")
+
+
+@dataclass(frozen=True)
+class Total:
+    """Σ w · nll and Σ w of some rows; ``a + b`` is the total of both sets of rows, so parts of a batch merge."""
+
+    sum: float = 0.0
+    weight: float = 0.0
+
+    def __add__(self, other):
+        if isinstance(other, Total):
+            return Total(self.sum + other.sum, self.weight + other.weight)
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # 0: the start of the built-in sum
+
+    __radd__ = __add__
+
+    @property
+    def mean(self):
+        """Σ w · nll / Σ w, NaN if Σ w is 0."""
+        return self.sum / self.weight if self.weight else math.nan
+
+
+class Card(NamedTuple):
+    """What a family's page in the catalogue says: kind of target, formulas, and when it is the wrong bet."""
+
+    target: str
+    link: str
+    nll: str
+    grad: str
+    curvature: str
+    wrong: str
+    source: str
+
+    def text(self):
+        """The card as a block of a docstring."""
+        words = {"nll": "nll", "wrong": "Wrong bet", "grad": "Gradient"}
+        return "\n".join(f"{words.get(key, key.capitalize())}: {value}" for key, value in self._asdict().items())
+
+
+class Link:
+    """The map from logits to parameters, ``loss.link(z)``; it compares equal to its name: ``loss.link == "log"``."""
+
+    __slots__ = ("_loss", "name")
+
+    def __init__(self, loss, name):
+        object.__setattr__(self, "_loss", loss)
+        object.__setattr__(self, "name", name)
+
+    def __setattr__(self, name, value):
+        raise AttributeError("a link is frozen")
+
+    def __call__(self, z, *, offset=None):
+        """Parameters of logits ``z``: an array of z's shape for one parameter, a named tuple otherwise."""
+        return self._loss._parameters(z, offset)
+
+    def __eq__(self, other):
+        if isinstance(other, Link):
+            return self.name == other.name and self._loss == other._loss
+        return self.name == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __repr__(self):
+        return repr(self.name)
+
+    def __reduce__(self):
+        return getattr, (self._loss, "link")
+
+
+class Loss:
+    """A head: an assumed distribution of y, with a link from the network's logits to its parameters.
+
+    Objects are frozen, hashable and picklable; they hold options, never arrays. All methods take logits ``z`` of shape
+    (n, width), or (n,) if width is 1, in float32 or float64, in which they compute and return; sums are in double.
+    Parameters stand in blocks along the last axis, [mean of each output, scale of each output]. Targets ``y`` have
+    shape (n, d), or (n,) if d is 1. Nothing is broadcast. The outputs of a row are independent: their terms are added.
+
+    weights: one number >= 0 per row. A row of weight 0 is not read; its y may be missing.
+    offset: (n, d), added to the first block of logits.
+    reduction: "mean" is Σ w · nll / Σ w, "sum" is Σ w · nll, "none" is w · nll per row, "total" is a mergeable `Total`.
+    The gradient is that of the returned number ("none", "total": of the sum), in the shape of the logits.
+    out: where the result goes. The gradient may overwrite the logits; contents are unspecified after an error.
+
+    TypeError for number types, ValueError for shapes, support and options, naming the first bad element and a remedy.
+    """
+
+    # What a family says about itself.
+    likelihood = ""  # with the links the name of its C kernel: "poisson" + "/log"
+    links = ()
+    scale_links = ()
+    parameters = ("mean",)  # one block of logits each
+    target = _native.REALS  # kind of y
+    examples = ({},)  # options that tests, benches and the catalogue try
+    domain = (-math.inf, math.inf)  # where the first logit may lie
+    ulps = {}  # "nll": (ULP of the result, ULP of the largest term): either bound holds
+    scipy = None  # name of the distribution in scipy.stats
+    support = ""  # which y are possible, in words
+    remedy = ""  # what to do about another y
+    card = None
+
+    _head = _native.head
+    _bind = _native.bind
+    _weigh = _native.weigh
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._tuple = namedtuple("Parameters", cls.parameters)
+        if "card" in vars(cls) and cls.__doc__:
+            lines = cls.card.text().replace("\n", "\n    ")
+            cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    Support: {cls.support}\n    {lines}\n    "
+
+    # ---- a frozen value ----
+
+    def _freeze(self, **options):
+        vars(self).update(options, _options=options)
+        vars(self)["link"] = Link(self, self.name.partition("/")[2])
+
+    @property
+    def options(self):
+        """The constructor's arguments as a dict: ``type(loss)(**loss.options) == loss``."""
+        return dict(self._options)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"a loss is frozen: make another, such as {self!r}")
+
+    def __delattr__(self, name):
+        raise AttributeError("a loss is frozen")
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self._options == other._options
+
+    def __hash__(self):
+        return hash((type(self), *self._options.items()))
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self._options.items())})"
+
+    def __reduce__(self):
+        return partial(type(self), **self._options), ()
+
+    @cached_property
+    def name(self):
+        """The family's name in the C registry: likelihood/link, likelihood/link/scale link or likelihood/scale link."""
+        chosen = [self._options[key] for key in ("link", "scale_link") if key in self._options]
+        return "/".join([self.likelihood, *(chosen or self.links[:1])])
+
+    @cached_property
+    def _row(self):
+        return _native.family(self.name)
+
+    @cached_property
+    def _c_options(self):
+        return _native.options(**self._fields())
+
+    def _fields(self):
+        """The members of the C struct `ps_options` that this family uses."""
+        return {}
+
+    @property
+    def plain(self):
+        """The likelihood by itself, without options that act on training only (class weights, smoothing)."""
+        return self
+
+    # ---- sizes ----
+
+    def width(self, outputs=1):
+        """How many logits a row needs for ``outputs`` outputs (classes, for Categorical)."""
+        return len(self.parameters) * outputs
+
+    def outputs(self, width):
+        """How many outputs a row of ``width`` logits describes; ValueError if the width does not fit."""
+        blocks = len(self.parameters)
+        if width < 1 or width % blocks:
+            names = " + ".join(self.parameters)
+            raise ValueError(
+                f"{self!r} takes {blocks} logits per output ({names}), not {width} per row: one output needs a last "
+                f"layer of width {self.width()}"
+            )
+        return width // blocks
+
+    def _y_columns(self, outputs):
+        return outputs if self.target == _native.REALS else 2 * outputs
+
+    # ---- the three small methods, and the fused pass ----
+
+    def nll(self, z, y, *, weights=None, offset=None, reduction="mean", out=None):
+        """Negative log-likelihood with all constants: a float, an array (n,) for "none", a `Total` for "total"."""
+        return self._evaluate(z, y, weights, offset, reduction, out, True, False)
+
+    def grad(self, z, y, *, weights=None, offset=None, reduction="mean", out=None):
+        """Derivative of ``nll(z, y)`` by the logits, in their shape."""
+        return self._evaluate(z, y, weights, offset, reduction, out, False, True)
+
+    def nll_and_grad(self, z, y, *, weights=None, offset=None, reduction="mean", out=None):
+        """Value and gradient in one pass; ``out`` is the gradient's array, or (nll per row, gradient) for "none"."""
+        return self._evaluate(z, y, weights, offset, reduction, out, True, True)
+
+    def _ready(self, z, y):
+        """Arguments as the kernels read them. Flat, for a call on a few rows must cost microseconds."""
+        if type(z) is not np.ndarray or z.flags.num & READY != READY:
+            z = _checks.logits(z, y)
+        dtype = z.dtype
+        if (dtype is not F64 and dtype is not F32) or not 0 < z.ndim < 3:
+            z = _checks.logits(z, y)
+            dtype = z.dtype
+        rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
+        outputs = self.outputs(width)
+        if (
+            type(y) is np.ndarray
+            and y.dtype is dtype
+            and y.flags.num & READY == READY
+            and (y.shape == (rows, outputs) or (outputs == 1 and y.shape == (rows,)))
+            and self.target == _native.REALS
+        ):
+            return z, y, _native.REALS, rows, outputs, width
+        y, kind = self._target(y, rows, outputs, width, dtype)
+        return z, y, kind, rows, outputs, width
+
+    def _target(self, y, rows, outputs, width, dtype):
+        """``y`` as a ready array, and its kind."""
+        what = f"logits of {rows} rows and {width} columns for {outputs} output(s)"
+        whole = bool(self._options.get("integer"))
+        return _checks.reals("y", y, rows, self._y_columns(outputs), dtype, what, whole), self.target
+
+    def _offset(self, z, offset, rows, outputs):
+        """Logits and offset for the kernels: a family whose offset is not one number per output adds it here."""
+        return z, (None if offset is None else _checks.offset(offset, rows, outputs, z.dtype))
+
+    def _weight(self, rows, y, weights):
+        """Σ w."""
+        return float(rows) if weights is None else self._weigh(weights)
+
+    def _evaluate(self, z, y, weights, offset, reduction, out, value, gradient):
+        z, y, kind, rows, outputs, width = self._ready(z, y)
+        if offset is not None:
+            z, offset = self._offset(z, offset, rows, outputs)
+        if weights is not None:
+            weights = _checks.weights(weights, rows, z.dtype)
+        weight = self._weight(rows, y, weights)
+        scale = 1.0
+        if reduction == "mean":
+            scale = 1.0 / weight if weight else 0.0
+        elif reduction not in REDUCTIONS:
+            _checks.choice("reduction", reduction, REDUCTIONS)
+        nll = grad = None
+        if out is not None:
+            nll, grad = self._out(out, value, gradient, z, reduction, (offset, y, weights))
+            if grad is not None and np.may_share_memory(grad, z):  # nothing is overwritten before it is checked
+                self._head(rows, outputs, width, z, offset, kind, y, weights, 1.0, True)
+        if gradient and grad is None:
+            grad = np.empty(z.shape, z.dtype)
+        if value and nll is None and reduction == "none":
+            nll = np.empty(rows, z.dtype)
+        total = self._head(rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad)
+        if not value:
+            return grad
+        result = total / weight if reduction == "mean" and weight else _reduced(total, weight, reduction, nll)
+        return (result, grad) if gradient else result
+
+    @staticmethod
+    def _out(out, value, gradient, z, reduction, others):
+        """The arrays of ``out``, checked: for nll per row, for the gradient."""
+        nll, grad = out if isinstance(out, tuple) and len(out) == 2 else (None, out) if gradient else (out, None)
+        if nll is not None and not (value and reduction == "none"):
+            raise ValueError('out for the nll needs reduction="none": any other value is a number, not an array')
+        if grad is not None and not gradient:
+            raise ValueError("out for the gradient does not belong in a call of nll")
+        if nll is not None:
+            _checks.output("out", nll, (z.shape[0],), z.dtype, (z, grad, *others))
+        if grad is not None:
+            _checks.output("out", grad, z.shape, z.dtype, (z, *others), alias=z)
+        return nll, grad
+
+    def bind(self, z, y, *, weights=None, offset=None, reduction="mean"):
+        """A `Bound` call on fixed buffers, for loops: everything is checked once. See `Bound`."""
+        return Bound(self, z, y, weights, offset, reduction)
+
+    # ---- what the logits mean ----
+
+    def _more(self, which, z, offset=None, y=None, weights=None, shape=None, out=None):
+        """One of the outputs that the kernels can compute beside value and gradient."""
+        if y is None:
+            z, kind = _checks.logits(z), self.target
+            rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
+            outputs = self.outputs(width)
+        else:
+            z, y, kind, rows, outputs, width = self._ready(z, y)
+        z, offset = self._offset(z, offset, rows, outputs)
+        if weights is not None:
+            weights = _checks.weights(weights, rows, z.dtype)
+            self._weigh(weights)
+        shape = z.shape if shape is None else (rows,) if outputs == 1 else (rows, outputs)
+        if out is None:
+            out = np.empty(shape, z.dtype)
+        else:
+            _checks.output("out", out, shape, z.dtype, (z, offset, y, weights))
+        self._head(rows, outputs, width, z, offset, kind, y, weights, **{which: out})
+        return out
+
+    def _parameters(self, z, offset=None):
+        flat = self._more("params", z, offset)
+        return flat if len(self.parameters) == 1 else self._tuple(*self._split(flat))
+
+    def _split(self, z):
+        """The blocks of logits or parameters: each (n,) for one output, (n, d) otherwise."""
+        d = self.outputs(z.shape[1])
+        blocks = [z[:, i * d : (i + 1) * d] for i in range(len(self.parameters))]
+        return [block[:, 0] for block in blocks] if d == 1 else blocks
+
+    def mean(self, z, *, offset=None, out=None):
+        """Mean of the assumed distribution: (n,) for one output, (n, d) otherwise; NaN where it has none."""
+        return self._more("mean", z, offset, shape="outputs", out=out)
+
+    def variance(self, z, *, offset=None, out=None):
+        """Variance of the assumed distribution, in the shape of `mean`; NaN where it has none."""
+        return self._more("variance", z, offset, shape="outputs", out=out)
+
+    def curvature(self, z, y, *, weights=None, offset=None, out=None):
+        """Diagonal of the second derivative of w · nll by the logits, per row, in their shape; it may be negative."""
+        return self._more("curvature", z, offset, y, weights, out=out)
+
+    def fisher(self, z, *, weights=None, offset=None, out=None):
+        """Diagonal of the Fisher information, the expectation of `curvature` under the model: never negative."""
+        return self._more("fisher", z, offset, None, weights, out=out)
+
+    def distribution(self, z, *, offset=None):
+        """The assumed distribution of each row's target, as an object: mean, std, log_prob, sample, quantile, ..."""
+        z = _checks.logits(z)
+        rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
+        z, offset = self._offset(z, offset, rows, self.outputs(width))
+        if offset is not None:
+            z = z.reshape(rows, width).copy()
+            z[:, : offset.shape[1]] += offset
+        return self.distribution_class(self.plain, z)
+
+    # ---- fits without a network ----
+
+    def with_scale(self, z, y, weights=None):
+        """The same family at the fixed scale or shape that is most likely for these rows; itself if it has none."""
+        self._ready(z, y)
+        return self
+
+    def start(self, y, *, weights=None, offset=None, width=None):
+        """Logits (width,) of the best constant head for targets ``y``, in float64: where training should begin.
+
+        Closed form, then (with an offset) Fisher scoring. Where the best constant is infinite (no event, an absent
+        class) half an observation is added. ValueError if the weights are all 0.
+        """
+        a = _checks.real_array("y", y)
+        rows = len(a) if a.ndim else 0
+        if width is None:
+            width = self.width(a.shape[1] // self._y_columns(1) if a.ndim == 2 else 1)
+        outputs = self.outputs(width)
+        y, kind = self._target(y, rows, outputs, width, F64)
+        w = np.ones(rows) if weights is None else _checks.weights(weights, rows, F64)
+        if not self._weigh(w) > 0:
+            raise ValueError("there is no best constant without a row of positive weight")
+        self.check_support(y, w, width)
+        seen = w > 0
+        z = np.concatenate(self._start(y[seen].reshape(-1, *y.shape[1:] or (1,)), w[seen], width))
+        if offset is None:
+            return z
+        offset = np.full((rows, width), offset) if np.ndim(offset) == 0 else np.asarray(offset, F64)
+        return self._scored(z, y[seen], w[seen], offset[seen])
+
+    def _scored(self, z, y, w, offset):
+        """The best constant logits next to an offset, by Fisher scoring from ``z`` with halved steps."""
+
+        def value_at(z):
+            return self.plain.nll(np.tile(z, (len(y), 1)), y, weights=w, offset=offset)
+
+        value = value_at(z)
+        for _ in range(100):
+            logits = np.tile(z, (len(y), 1))
+            grad = self.plain.grad(logits, y, weights=w, offset=offset, reduction="sum").sum(0)
+            information = self.plain.fisher(logits, weights=w, offset=offset).sum(0)
+            step = grad / np.maximum(information, np.finfo(F64).tiny)
+            while not (after := value_at(z - step)) <= value and np.any(np.abs(step) > 1e-12 * (1 + np.abs(z))):
+                step /= 2
+            if not after < value:
+                break
+            z, value = z - step, after
+        return z
+
+    def targets(self, y, width, dtype=F64, weights=None):
+        """``y`` as the ready array that the kernels read, its support checked, for logits (n, width) of ``dtype``.
+
+        Its slices pass through every other method without another copy: what a training loop prepares once.
+        """
+        rows = len(np.asarray(y)) if np.ndim(y) else 0
+        y, _ = self._target(y, rows, self.outputs(width), width, np.dtype(dtype))
+        self.check_support(y, None if weights is None else _checks.weights(weights, rows, np.dtype(dtype)), width)
+        return y
+
+    # ---- errors ----
+
+    def _supported(self, y, width):
+        """Which elements of ``y`` (rows of it, for Categorical) lie in the support: a bool array."""
+        raise NotImplementedError
+
+    def check_support(self, y, weights, width):
+        """ValueError for the first row of the ready array ``y`` outside the support, unless its weight is 0."""
+        fine = self._supported(y, width).reshape(len(y), -1).all(1)
+        if weights is not None:
+            fine |= weights == 0
+        if not fine.all():
+            row = int(np.argmin(fine))
+            raise ValueError(self._bad_target(row, y, width))
+
+    def _bad_target(self, row, y, width):
+        place, value, column = f"y[{row}]", y[row], ()
+        fine = np.atleast_1d(self._supported(y[row : row + 1], width)[0])
+        if y.ndim == 2 and fine.size == y.shape[1]:
+            column = int(np.argmin(fine))
+            place, value = (place if y.shape[1] == 1 else f"y[{row}, {column}]"), value[column]
+        missing = " (is it missing? give the row weight 0)" if np.any(np.isnan(value)) else ""
+        remedy = f"; {self.remedy}" if self.remedy and not missing else ""
+        return f"{place} = {value}: {type(self).__name__} needs {self._support_of(width)}{missing}{remedy}"
+
+    def _support_of(self, width):
+        """The support in words, for logits of this width."""
+        return self.support
+
+    def _explain(self, status, row, z, y, weights):
+        """What a status of the C library means for these arguments."""
+        if status == _native.BAD_WEIGHT:
+            return f"weights[{row}] = {weights[row]}: weights must be finite and >= 0"
+        if status == _native.BAD_TARGET:
+            return self._bad_target(row, y, z.shape[1] if z is not None and z.ndim == 2 else 1)
+        if status == _native.BAD_LOGIT:
+            return f"logits[{row}] = {z[row]}: outside the domain of {self!r}"
+        return None
+
+
+def _reduced(total, weight, reduction, nll):
+    """The number (or array) that a reduction promises."""
+    if reduction == "none":
+        return nll
+    if reduction == "sum":
+        return total
+    if reduction == "total":
+        return Total(total, weight)
+    if weight:
+        return total / weight
+    warnings.warn("mean nll of no rows (or only rows of weight 0) is NaN", RuntimeWarning, stacklevel=4)
+    return math.nan
+
+
+class Bound:
+    """A head bound to fixed buffers: ``call = loss.bind(z, y)``, then fill ``z`` and ask again, as often as you like.
+
+    ``z`` must be an array that is ready (float32 or float64, C-contiguous, aligned), for the kernels read its memory.
+    ``y``, ``weights`` and ``offset`` are converted once and must not change: sums over them are kept.
+    ``gradient`` and ``nll_per_row`` (only with reduction "none") are the same arrays at each call, overwritten.
+    """
+
+    __slots__ = ("_both", "_grad", "_value", "gradient", "loss", "nll_per_row", "reduction", "weight", "z")
+
+    def __init__(self, loss, z, y, weights, offset, reduction):
+        _checks.choice("reduction", reduction, REDUCTIONS)
+        given = z
+        z, y, kind, rows, outputs, width = loss._ready(z, y)
+        if z is not given:
+            raise ValueError(
+                "bind needs logits that are ready (a float32 or float64 array, C-contiguous, aligned): it reads their "
+                "memory at each call"
+            )
+        self.z, self.loss, self.reduction = z, loss, reduction
+        if weights is not None:
+            weights = _checks.weights(weights, rows, z.dtype)
+        z, offset = loss._offset(z, offset, rows, outputs)
+        if z is not given:
+            raise ValueError(f"{type(loss).__name__} cannot bind an offset: add it to the logits")
+        self.weight = loss._weight(rows, y, weights)
+        loss.check_support(y, weights, width)
+        scale = 1.0 if reduction != "mean" else 1.0 / self.weight if self.weight else 0.0
+        self.gradient = np.empty(z.shape, z.dtype)
+        self.nll_per_row = np.empty(rows, z.dtype) if reduction == "none" else None
+        self._value, self._grad, self._both = loss._bind(
+            rows, outputs, width, z, offset, kind, y, weights, scale, self.nll_per_row, self.gradient
+        )
+
+    def nll(self):
+        """The value, as ``loss.nll`` gives it."""
+        return self._reduce(self._value())
+
+    def grad(self):
+        """The gradient: always the array ``gradient``."""
+        self._grad()
+        return self.gradient
+
+    def nll_and_grad(self):
+        """Value and gradient in one pass; the gradient is always the array ``gradient``."""
+        total = self._both()
+        if self.reduction == "mean" and self.weight:
+            return total / self.weight, self.gradient
+        return self._reduce(total), self.gradient
+
+    def _reduce(self, total):
+        return _reduced(total, self.weight, self.reduction, self.nll_per_row)

@@ -1,0 +1,254 @@
+"""The only file that touches the compiled library: pointers in, a status out, one function per C entry.
+
+Arrays that arrive here are ready: C-contiguous, aligned, native byte order, of the right dtype (`_checks` sees to it).
+``from_buffer`` costs 0.3 µs where ``array.ctypes`` costs 4, but it takes any byte order without a word.
+"""
+
+import os
+import weakref
+
+
+class _Missing:
+    """Stands for the compiled library where there is none: every use says what to do, an import says nothing."""
+
+    def __init__(self, reason):
+        self._reason = reason
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *args, **kwargs):
+        raise ImportError(self._reason)
+
+
+def _remedy(error):
+    """One line on why the library did not load and what to do about it."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    root = os.path.dirname(package)
+    if os.path.exists(os.path.join(root, "setup.py")):
+        return (
+            f"the C kernels are not built in the source folder {root}: run `pip install -e {root}`, or start Python in "
+            f"another folder to use an installed pyscratch ({error})"
+        )
+    return f"the C kernels of pyscratch in {package} do not load: reinstall with `pip install -U pyscratch` ({error})"
+
+
+try:
+    from pyscratch._lib import ffi, lib
+except ImportError as error:
+    ffi = lib = _Missing(_remedy(error))
+
+available = not isinstance(lib, _Missing)  # whether the C kernels are there
+
+NULL = ffi.NULL
+_pointer = ffi.from_buffer
+_new = ffi.new
+_ps_head = lib.ps_head
+_ps_head_call = lib.ps_head_call
+_ps_weights = lib.ps_weights
+_PAIR = ffi.typeof("double[2]") if available else None
+_NUMBER = ffi.typeof("double *") if available else None
+_INDEX = ffi.typeof("size_t *") if available else None
+
+REALS, LABELS, ROWS, PAIRS = range(4)  # target_kind
+_BASE = 1  # flags: add the terms in y alone
+BAD_CALL, BAD_TARGET, BAD_LOGIT, BAD_WEIGHT = 1, 2, 3, 4  # statuses that a caller explains
+ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
+
+
+def _check(status, explain=None, *details):
+    """The one place that raises for a status; ``explain(status, *details)`` may say more than the C message."""
+    if status:
+        told = explain(status, *details) if explain else None
+        raise ValueError(told or ffi.string(lib.ps_message(status)).decode())
+
+
+def _or_null(array):
+    return NULL if array is None else _pointer(array)
+
+
+# ---- heads ----
+
+
+def family(name):
+    """The registry row of a head, such as "poisson/log"."""
+    row = lib.ps_family(name.encode())
+    if row < 0:
+        raise NotImplementedError(f"this build of pyscratch has no C kernel for {name!r}; the reference may have one")
+    return row
+
+
+def families():
+    """The names of all heads that the library has."""
+    return [ffi.string(lib.ps_family_name(row)).decode() for row in range(lib.ps_families())]
+
+
+_alive = weakref.WeakKeyDictionary()  # what a struct points to lives as long as the struct
+
+
+def options(class_weights=None, **fields):
+    """The `ps_options` of a frozen loss, built once per object."""
+    struct = _new("ps_options *", {"dispersion": 1.0, "parameter": 1.0, "power": 1.5, "integer": 1, **fields})
+    if class_weights is not None:
+        struct.class_weights = _alive[struct] = _new("double[]", class_weights)
+    return struct
+
+
+def head(
+    loss, rows, outputs, width, z, offset, kind, y, weights, scale=1.0, value=False, nll=None, grad=None,
+    params=None, mean=None, variance=None, curvature=None, fisher=None,
+):  # fmt: skip
+    """Run a head once (`ps_head`): fill the arrays that are not None, return Σ w nll if ``value``."""
+    total = _new(_PAIR) if value else NULL
+    arguments = (
+        loss._row, loss._c_options, z.itemsize >> 3, rows, outputs, width, _pointer(z),
+        NULL if offset is None else _pointer(offset), kind, NULL if y is None else _pointer(y),
+        NULL if weights is None else _pointer(weights), scale, _BASE, total,
+        NULL if nll is None else _pointer(nll), NULL if grad is None else _pointer(grad),
+        NULL if params is None else _pointer(params), NULL if mean is None else _pointer(mean),
+        NULL if variance is None else _pointer(variance), NULL if curvature is None else _pointer(curvature),
+        NULL if fisher is None else _pointer(fisher),
+    )  # fmt: skip
+    status = _ps_head(*arguments, NULL)
+    if status:
+        bad = _new(_INDEX)  # only now: the row costs an allocation, and nothing else has changed
+        _check(_ps_head(*arguments, bad), loss._explain, bad[0], z, y, weights)
+    return total[0] if value else None
+
+
+def bind(loss, rows, outputs, width, z, offset, kind, y, weights, scale, nll, grad):
+    """Prepare a head on fixed buffers: functions of no argument for the value, the gradient and both.
+
+    Each runs the C kernel and returns Σ w nll. The terms in y alone are summed here, once; where ``nll`` per row is
+    wanted they are part of every call. The functions keep the buffers alive.
+    """
+    total, bad = _new(_PAIR), _new(_INDEX)
+    keep = [None if array is None else _pointer(array) for array in (z, offset, y, weights, nll, grad)]
+    places = dict(zip(("z", "offset", "y", "weights"), keep, strict=False))
+
+    def prepared(**fields):
+        fields = {
+            "family": loss._row, "real": z.itemsize >> 3, "target_kind": kind, "options": loss._c_options, "rows": rows,
+            "outputs": outputs, "width": width, "scale": scale, "bad_row": bad, **fields,
+        }  # fmt: skip
+        call = _new("ps_call *", {name: field for name, field in fields.items() if field is not None})
+
+        def run():
+            status = _ps_head_call(call)
+            if status:
+                _check(status, loss._explain, bad[0], z, y, weights)
+            return total[0] + base
+
+        run.keep = keep
+        return run
+
+    base = 0.0
+    if nll is None:  # z stays NULL: only the terms in y alone
+        base = prepared(y=places["y"], weights=places["weights"], total=total, flags=_BASE)()
+    value = {"total": total, "nll": keep[4], "flags": 0 if nll is None else _BASE}
+    return prepared(**places, **value), prepared(**places, grad=keep[5]), prepared(**places, **value, grad=keep[5])
+
+
+def weigh(loss, weights):
+    """Σ weights; a weight that is negative, infinite or NaN is an error that names its row."""
+    total = _new(_NUMBER)
+    if _ps_weights(weights.itemsize >> 3, len(weights), _pointer(weights), total, NULL):
+        bad = _new(_INDEX)
+        status = _ps_weights(weights.itemsize >> 3, len(weights), _pointer(weights), total, bad)
+        _check(status, loss._explain, bad[0], None, None, weights)
+    return total[0]
+
+
+def first_not_finite(x):
+    """The flat index of the first NaN or infinity of a ready array, or None."""
+    bad = _new(_INDEX)
+    return bad[0] if lib.ps_finite(x.itemsize >> 3, x.size, _pointer(x), bad) else None
+
+
+# ---- layers and optimizers ----
+
+
+def dense_workspace(dtype, rows, n_in, n_out):
+    """How many bytes `dense_forward` and `dense_backward` need to work in."""
+    return lib.ps_dense_workspace(dtype.itemsize >> 3, rows, n_in, n_out)
+
+
+def dense_forward(activation, x, W, b, y, workspace):
+    """Y = activation(x W + b); ``activation`` is a number of `ACTIVATIONS`, ``b`` may be None."""
+    rows, n_in = x.shape
+    _check(
+        lib.ps_dense_forward(
+            x.itemsize >> 3, rows, n_in, W.shape[1], activation, _pointer(x), _pointer(W), _or_null(b), _pointer(y),
+            _or_null(workspace),
+        )
+    )  # fmt: skip
+
+
+def dense_backward(activation, x, W, y, grad, dx, dW, db, workspace):
+    """Gradients of Dense; each of ``dx``, ``dW``, ``db`` may be None, ``y`` too if the activation is the identity."""
+    rows, n_in = x.shape
+    _check(
+        lib.ps_dense_backward(
+            x.itemsize >> 3, rows, n_in, W.shape[1], activation, _pointer(x), _pointer(W), _or_null(y), _pointer(grad),
+            _or_null(dx), _or_null(dW), _or_null(db), _or_null(workspace),
+        )
+    )  # fmt: skip
+
+
+def activation_forward(activation, x, y):
+    """Y = activation(x), elementwise."""
+    _check(lib.ps_activation_forward(x.itemsize >> 3, activation, x.size, _pointer(x), _pointer(y)))
+
+
+def activation_backward(activation, y, grad, dx):
+    """Dx = grad · activation'(x), from what the forward pass returned."""
+    _check(lib.ps_activation_backward(y.itemsize >> 3, activation, y.size, _pointer(y), _pointer(grad), _pointer(dx)))
+
+
+def sgd(value, grad, velocity, rate, momentum):
+    """One step of SGD in place; ``velocity`` may be None without momentum."""
+    _check(
+        lib.ps_sgd(value.itemsize >> 3, value.size, _pointer(value), _pointer(grad), _or_null(velocity), rate, momentum)
+    )
+
+
+def adam(value, grad, m, v, rate, beta1, beta2, epsilon, correction1, correction2):
+    """One step of Adam in place; the corrections are 1 − beta^t."""
+    _check(
+        lib.ps_adam(
+            value.itemsize >> 3, value.size, _pointer(value), _pointer(grad), _pointer(m), _pointer(v), rate, beta1,
+            beta2, epsilon, correction1, correction2,
+        )
+    )  # fmt: skip
+
+
+# ---- the machine ----
+
+
+def isa():
+    """Name of the instruction set whose kernels are active: "scalar", "avx2", "avx512" or "neon"."""
+    return ffi.string(lib.ps_isa()).decode()
+
+
+def isas():
+    """Names of the instruction sets that this machine runs, best first."""
+    return ffi.string(lib.ps_isas()).decode().split()
+
+
+def use_isa(name=""):
+    """Use the kernels of one instruction set ("" for the best); ValueError if there is none of that name here."""
+    _check(lib.ps_use_isa(name.encode()), lambda status: f"instruction set {name!r}: this machine runs {isas()}")
+
+
+def threads():
+    """How many threads a call may use."""
+    return lib.ps_threads()
+
+
+def set_threads(count=0):
+    """Use ``count`` threads; 0 for as many as the affinity and the quota of this process allow."""
+    if not isinstance(count, int) or count < 0:
+        raise ValueError(f"count must be an integer >= 0, not {count!r}")
+    _check(lib.ps_use_threads(count))
