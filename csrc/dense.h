@@ -36,12 +36,6 @@ typedef struct {                    /* one tile: C[i][j] (+)= sum over k of A[i]
     int from, bias_kind, relu;
 } MicroTile;
 
-#if defined(__clang__)
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
-
 /* What follows the last k: bias, and the activation when it is cheap. */
 INLINE V finished(const MicroTile *t, V sum, int i, int v)
 {

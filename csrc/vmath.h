@@ -27,7 +27,7 @@ INLINE V poly(V x, const real *c, int n)
     V x2 = x * x, x4 = x2 * x2;
     int i = (n - 1) / 4 * 4;
     V y = block(x, x2, c + i, n - i);
-    for (i -= 4; i >= 0; i -= 4) y = fma_(y, x4, block(x, x2, c + i, 4));
+    UNROLLED for (i -= 4; i >= 0; i -= 4) y = fma_(y, x4, block(x, x2, c + i, 4));
     return y;
 }
 
