@@ -1,4 +1,4 @@
-"""The cffi build of ``pyscratch._lib``: declarations are cut out of ``csrc/pyscratch.h``, which the compiler includes too."""
+"""The cffi build of ``pyscratch._lib``: what Python may call is cut out of ``csrc/pyscratch.h``, which C includes too."""
 
 from pathlib import Path
 import platform
@@ -8,8 +8,8 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
-FLAGS = ["-O2", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-g0",
-         "-Wno-psabi", "-pthread"]
+FLAGS = ["-O2", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden",
+         "-g0", "-Wno-psabi", "-pthread"]
 ISAS = {"x86_64": ("avx512", "avx2", "scalar"), "amd64": ("avx512", "avx2", "scalar"),
         "aarch64": ("neon", "scalar"), "arm64": ("neon", "scalar")}
 
@@ -38,4 +38,5 @@ if sys.platform == "win32":
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.set_source("pyscratch._lib", '#include "pyscratch.h"', sources=sources(), include_dirs=["csrc"],
-                      depends=included(), extra_compile_args=FLAGS, extra_link_args=["-pthread"], py_limited_api=True)
+                      depends=[*included(), "setup.py", "pyscratch/_build.py"],
+                      extra_compile_args=FLAGS, extra_link_args=["-pthread"], py_limited_api=True)
