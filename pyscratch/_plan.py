@@ -1,0 +1,305 @@
+"""One training step on fixed buffers: gather the rows of a batch, forward, head, backward, optimizer.
+
+A body is bound to buffers in C where every layer is one of ours (`Body`: activations fused into Dense, no allocation,
+no checks), and goes through the layers' own methods otherwise (`PythonBody`); so does the head. Both do the same
+arithmetic in the same order.
+"""
+
+import math
+
+import numpy as np
+
+from pyscratch import _checks, _native, layers
+from pyscratch._loss import Loss, Total
+
+
+class Diverged(Exception):
+    """The loss of a batch (counted from 1), or the weights after it, are not finite."""
+
+    def __init__(self, batch, what="the loss"):
+        super().__init__(batch, what)
+        self.batch, self.what = batch, what
+
+
+def is_native(layer):
+    """Whether the layer's arithmetic is ours in C; a subclass may have changed it."""
+    return type(layer) in (layers.Dense, layers.Tanh, layers.ReLU)
+
+
+class Body:
+    """Native layers bound to buffers for at most `capacity` rows.
+
+    Attributes
+    ----------
+    x : ndarray (capacity, n_in)
+        To be filled before `forward`.
+    z, g : ndarray (capacity, width)
+        The logits, and their gradient, to be filled before `backward` (None without gradients).
+    """
+
+    def __init__(self, stack, n_in, capacity, dtype, gradients=True):
+        self.x = np.zeros((capacity, n_in), dtype)
+        self._forward, backward = [], []
+        stages = list(_stages(stack))
+        largest = max((_native.dense_workspace(dtype, capacity, *dense.W.shape) for dense, _ in stages if dense),
+                      default=0)
+        workspace = np.empty(max(largest, 1), np.uint8)
+        x, dx = self.x, None
+        for dense, activation in stages:
+            y = np.zeros((capacity, dense.n_out if dense else x.shape[1]), dtype)
+            g = np.zeros_like(y) if gradients else None
+            if dense:
+                self._forward.append(_native.bind_dense_forward(x, dense.W, dense.b, activation, y, workspace))
+                if gradients:
+                    backward.append(_native.bind_dense_backward(x, dense.W, activation, y, g, dx, dense.dW, dense.db,
+                                                                workspace))
+            else:
+                self._forward.append(_native.bind_activation_forward(x, activation, y))
+                if gradients and dx is not None:
+                    backward.append(_native.bind_activation_backward(y, activation, g, dx))
+            x, dx = y, g
+        self.z, self.g, self._backward = x, dx, backward[::-1]
+
+    def forward(self, count):
+        for call in self._forward:
+            call(count)
+        return self.z[:count]
+
+    def backward(self, count, g=None):
+        """From g, or from what stands in the buffer `g`."""
+        if g is not None:
+            self.g[:count] = g
+        for call in self._backward:
+            call(count)
+
+
+def _stages(stack):
+    """(Dense, the activation that follows it or "identity"), and (None, activation) for one that follows no Dense."""
+    index = 0
+    while index < len(stack):
+        layer, after = stack[index], stack[index + 1] if index + 1 < len(stack) else None
+        if not isinstance(layer, layers.Dense):
+            yield None, layer.name
+        elif after is None or isinstance(after, layers.Dense):
+            yield layer, "identity"
+        else:
+            yield layer, after.name
+            index += 1
+        index += 1
+
+
+class PythonBody:
+    """Any layers, through their own `forward` and `backward`."""
+
+    def __init__(self, net, capacity):
+        self.net = net
+        self.x = np.zeros((capacity, net.n_in), net.dtype)
+
+    def forward(self, count):
+        x = self.x[:count].copy()        # a layer keeps its input, and the buffer is refilled
+        for layer in self.net.layers:
+            x = layer.forward(x)
+        return self.net.checked_logits(x, count)
+
+    def backward(self, count, g):
+        for layer in reversed(self.net.layers):
+            g = layer.backward(g)
+        self.net.gather_gradients()
+
+
+class Rows:
+    """Checked data: arrays as the kernels read them, and which rows are used.
+
+    X (n, n_in); y as the loss wants it, with its kind for the C interface; weights (n,) and offset (n, k) or None;
+    used (m,) the indices of the rows that count: those of weight 0 are not among them.
+    """
+
+    def __init__(self, X, y, kind, weights, offset, used):
+        self.X, self.y, self.kind, self.weights, self.offset, self.used = X, y, kind, weights, offset, used
+
+    def subset(self, used):
+        return Rows(self.X, self.y, self.kind, self.weights, self.offset, used)
+
+    def part(self, rows):
+        """(y, weights, offset) of some rows."""
+        return [None if array is None else array[rows] for array in (self.y, self.weights, self.offset)]
+
+    def weight(self, loss):
+        """Σ w of the used rows, as the loss counts it (class weights count)."""
+        return sum(loss._weight(len(rows), *self.part(rows)[:2]) for rows in self.blocks())
+
+    def blocks(self, size=4096):
+        """The used rows in blocks."""
+        return (self.used[first:first + size] for first in range(0, len(self.used), size))
+
+
+class Head:
+    """The loss of a batch whose rows are gathered into buffers, through the loss's own methods."""
+
+    base = 0.0      # terms in y alone that `value` leaves out, summed over all rows
+
+    def __init__(self, loss, rows, width, capacity):
+        self.loss, self.kind, self.width, self.outputs = loss, rows.kind, width, loss.outputs(width)
+        self.sources = (rows.y, rows.weights, rows.offset)
+        self.buffers = [None if array is None else np.zeros((capacity, *array.shape[1:]), array.dtype)
+                        for array in self.sources]
+
+    def gather(self, order):
+        count = len(order)
+        for array, buffer in zip(self.sources, self.buffers, strict=True):
+            if array is not None:
+                array.take(order, 0, buffer[:count], "clip")
+
+    def part(self, count):
+        return [None if buffer is None else buffer[:count] for buffer in self.buffers]
+
+    def value(self, z, count, scale):
+        """Σ w nll of the gathered rows with the logits z, and `scale` times its gradient."""
+        y, weights, offset = self.part(count)
+        total, grad = self.loss.nll_and_grad(z, y, weights=weights, offset=offset, reduction="total")
+        return total.sum, grad * z.dtype.type(scale)
+
+
+class HookHead(Head):
+    """A family of ours, in C or in the reference: one pass, without checks of what was checked before the first epoch."""
+
+    def value(self, z, count, scale):
+        y, weights, offset = self.part(count)
+        if offset is not None:
+            z, offset = self.loss._offset(z, offset, count, self.outputs)
+        grad = np.empty_like(z)
+        total = self.loss._head(count, self.outputs, self.width, z, offset, self.kind, y, weights, scale, True, None, grad)
+        return total, grad
+
+
+class BoundHead(Head):
+    """A family in C on the buffers of a native body; the terms in y alone are summed once."""
+
+    def __init__(self, loss, rows, width, capacity, body):
+        super().__init__(loss, rows, width, capacity)
+        y, weights, offset = self.buffers
+        self.added = None
+        if offset is not None and loss._offset(body.z, offset, capacity, self.outputs)[0] is not body.z:
+            self.added, offset = offset, None       # a family that takes its offset with the logits
+        self.call = _native.bind_batch(loss, self.outputs, width, body.z, offset, rows.kind, y, weights, body.g)
+        self.base = sum(_native.base(loss, len(used), self.outputs, width, rows.kind, *rows.part(used)[:2])
+                        for used in rows.blocks())
+
+    def value(self, z, count, scale):
+        if self.added is not None:
+            z += self.added[:count]
+        return self.call(count, scale), None
+
+
+class UserLoss:
+    """A loss of the user's own, any object with ``nll(z, y)`` (n,) and ``grad(z, y)`` (n, width), made to look like ours.
+
+    Weights, offset and sums are added here. ``link(z)``, ``mean(z)``, ``outputs(width)`` and ``start(y, ...)`` are used
+    where it has them.
+    """
+
+    def __init__(self, loss):
+        self.loss, self.plain = loss, self
+
+    def outputs(self, width):
+        return self.loss.outputs(width) if hasattr(self.loss, "outputs") else 1
+
+    def _target(self, y, rows, outputs, width, dtype):
+        y = _checks.real_array("y", y)
+        if y.shape[:1] != (rows,):
+            raise ValueError(f"y has shape {y.shape} where X has {rows} rows")
+        return (y if y.dtype.kind in "iub" else y.astype(dtype)), None
+
+    def check_support(self, y, weights, width):
+        bad = ~np.isfinite(y.reshape(len(y), -1)).all(1)
+        if weights is not None:
+            bad &= weights > 0
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(f"y[{row}] = {y[row]}: targets must be finite (a missing one: give the row weight 0)")
+
+    def _weight(self, rows, y, weights):
+        return float(rows) if weights is None else float(weights.sum(dtype=np.float64))
+
+    def nll_and_grad(self, z, y, *, weights=None, offset=None, reduction="total", gradient=True):
+        if offset is not None:
+            z = z.copy()
+            z[:, :offset.shape[1]] += offset
+        nll = np.asarray(self.loss.nll(z, y), np.float64)
+        grad = np.array(self.loss.grad(z, y), z.dtype, ndmin=2) if gradient else z
+        if nll.shape != (len(z),) or grad.shape != z.shape:
+            raise ValueError(f"{type(self.loss).__name__} must return nll of shape ({len(z)},) and grad of shape {z.shape} "
+                             f"for logits {z.shape}, got {nll.shape} and {grad.shape}")
+        if weights is not None:
+            nll, grad = nll * weights, grad * weights[:, None]
+        return Total(float(nll.sum()), self._weight(len(z), y, weights)), grad
+
+    def nll(self, z, y, *, weights=None, offset=None, reduction="total"):
+        total, _ = self.nll_and_grad(z, y, weights=weights, offset=offset, gradient=False)
+        return total if reduction == "total" else total.mean
+
+    def mean(self, z, *, offset=None):
+        if offset is not None:
+            z = z.copy()
+            z[:, :offset.shape[1]] += offset
+        return self.loss.mean(z) if hasattr(self.loss, "mean") else self.loss.link(z)
+
+
+def adapted(loss):
+    """The loss as the plans use it."""
+    return loss if isinstance(loss, Loss) else UserLoss(loss)
+
+
+def _hooked(loss):
+    """Whether the loss computes through `Loss._head`; a user's subclass may have changed the public methods."""
+    return isinstance(loss, Loss) and all(getattr(type(loss), name) is getattr(Loss, name)
+                                          for name in ("nll", "grad", "nll_and_grad"))
+
+
+class Plan:
+    """A network, its training rows, a batch size and an optimizer, ready to take steps.
+
+    The gradient of a batch is Σ w g / (rows · mean weight of the training set), so that every batch is an unbiased
+    estimate of the gradient of the mean, whatever the weights in it.
+    """
+
+    def __init__(self, net, rows, batch_size, optimizer, slots):
+        loss, capacity = adapted(net.loss), min(batch_size, len(rows.used))
+        self.net, self.used, self.X, self.batch_size = net, rows.used, rows.X, capacity
+        self.weight = rows.weight(loss)
+        if not self.weight > 0:
+            raise ValueError("the weights of the training rows add up to 0: there is nothing to fit")
+        self.mean_weight = self.weight / len(rows.used)
+        native = all(map(is_native, net.layers))
+        self.body = Body(net.layers, net.n_in, capacity, net.dtype) if native else PythonBody(net, capacity)
+        if native and _hooked(loss) and loss._head is _native.head:
+            self.head = BoundHead(loss, rows, net.width, capacity, self.body)
+        else:
+            self.head = (HookHead if _hooked(loss) else Head)(loss, rows, net.width, capacity)
+        self.rate = optimizer.learning_rate
+        self.update = optimizer.bind(net.values, net.gradients, slots)
+
+    def epoch(self, order):
+        """Takes a step on each batch of the rows in `order`; returns the Total of the epoch."""
+        total, size = self.head.base, self.batch_size
+        for batch, first in enumerate(range(0, len(order), size), 1):
+            value = self.step(order[first:first + size])
+            if value is None:
+                raise Diverged(batch)
+            total += value
+        return Total(total, self.weight)
+
+    def step(self, order):
+        """One batch: returns Σ w nll, or None (and changes nothing) when it is not finite."""
+        count, net, body = len(order), self.net, self.body
+        self.X.take(order, 0, body.x[:count], "clip")
+        self.head.gather(order)
+        value, g = self.head.value(body.forward(count), count, 1.0 / (count * self.mean_weight))
+        if not math.isfinite(value):
+            return None
+        body.backward(count, g)
+        net.gather()
+        net.steps += 1
+        self.update(net.steps, self.rate)
+        net.scatter()
+        return value

@@ -1,0 +1,153 @@
+"""The loop of `Network.fit`, shared by the library and the reference: epochs, early stopping, history, progress."""
+
+import math
+import operator
+import sys
+import time
+
+import numpy as np
+
+from pyscratch._plan import Diverged
+
+__all__ = ["History"]
+
+
+class History:
+    """What happened in one `fit`, epoch by epoch.
+
+    Attributes
+    ----------
+    nll : list of float
+        Mean training nll of each epoch, Σwℓ/Σw merged over its batches while the weights move, all constants included.
+    validation_nll : list of float
+        Mean nll of the held-out rows after each epoch; empty without `validation`.
+    learning_rate, seconds : list of float
+        Of each epoch.
+    best_epoch : int or None
+        The epoch, counted from 1, with the lowest validation nll (by more than `min_delta`); None without `validation`.
+    stopped : str
+        Why the fit ended: "epochs", "patience", "callback", or "error" (also after an interrupt).
+    """
+
+    def __init__(self):
+        self.nll, self.validation_nll, self.learning_rate, self.seconds = [], [], [], []
+        self.best_epoch = None
+        self.stopped = "error"
+
+    def __len__(self):
+        return len(self.nll)
+
+    def __repr__(self):
+        last = f", nll={self.nll[-1]:.6g}" if self.nll else ""
+        if self.validation_nll:
+            last += f", validation_nll={self.validation_nll[-1]:.6g}, best_epoch={self.best_epoch}"
+        return f"History({len(self)} epochs{last}, stopped={self.stopped!r})"
+
+
+class Watch:
+    """Early stopping: notes the best epoch, keeps its weights when there is patience, says when it is over."""
+
+    def __init__(self, history, patience, min_delta):
+        self.history, self.patience, self.min_delta = history, patience, min_delta
+        self.best, self.weights = math.inf, None
+
+    def better(self, nll, values):
+        """Takes the validation nll of the epoch that ended."""
+        epoch = len(self.history)
+        if self.history.best_epoch is None or nll < self.best - self.min_delta:
+            self.best, self.history.best_epoch = (nll if nll == nll else math.inf), epoch
+            if self.patience is not None:
+                self.weights = keep(self.weights, values)
+
+    @property
+    def over(self):
+        return self.patience is not None and len(self.history) - self.history.best_epoch >= self.patience
+
+
+def keep(place, values):
+    """A copy of the values, in place where there is one."""
+    if place is None:
+        return values.copy()
+    place[...] = values
+    return place
+
+
+def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks, progress):
+    """Trains `net` for at most `epochs`; see `Network.fit` for what may happen. Returns the History."""
+    history = net.history = History()
+    watch = Watch(history, patience, min_delta) if held_out else None
+    line = Progress(epochs, progress)
+    good = net.values.copy()
+    try:
+        for epoch in range(1, epochs + 1):
+            begin = time.perf_counter()
+            total = plan.epoch(net.rng.permutation(plan.used) if shuffle else plan.used)
+            good = keep(good, net.values)
+            history.nll.append(total.mean)
+            history.learning_rate.append(plan.rate)
+            if held_out:
+                history.validation_nll.append(held_out.nll())
+                watch.better(history.validation_nll[-1], net.values)
+            history.seconds.append(time.perf_counter() - begin)
+            line.show(history)
+            # Every callback runs; one that returns True ends the fit.
+            asked = [callback(net, history) is True for callback in callbacks]
+            if any(asked) or (watch and watch.over):
+                history.stopped = "callback" if any(asked) else "patience"
+                break
+        else:
+            history.stopped = "epochs"
+    except Diverged as error:
+        net.values[...] = good
+        net.forget()
+        raise FloatingPointError(
+            f"fit stopped: {error.what} in epoch {epoch}, batch {error.batch}; the weights are those of "
+            f"{f'epoch {epoch - 1}' if epoch > 1 else 'before the fit'}. Standardise X, try a lower learning rate "
+            f"than {plan.rate:g}, or look for outliers in y") from None
+    finally:
+        net.scatter()
+        line.end()
+    if watch and watch.weights is not None:
+        net.values[...] = watch.weights
+        net.scatter()
+    return history
+
+
+class Progress:
+    """One line on a terminal, rewritten at most ten times a second; nothing where the output is piped."""
+
+    def __init__(self, epochs, wanted):
+        self.epochs, self.stream = epochs, sys.stderr
+        self.wanted = bool(getattr(self.stream, "isatty", bool)()) if wanted is None else bool(wanted)
+        self.begin = self.shown = time.monotonic()
+        self.length = 0
+
+    def show(self, history):
+        now = time.monotonic()
+        if not self.wanted or (now - self.shown < 0.1 and len(history) not in (1, self.epochs)):
+            return
+        self.shown = now
+        done = now - self.begin
+        text = f"epoch {len(history)}/{self.epochs}  nll {history.nll[-1]:.5g}"
+        if history.validation_nll:
+            text += f"  validation {history.validation_nll[-1]:.5g} (best: epoch {history.best_epoch})"
+        text += f"  {done:.1f} s, {done * (self.epochs / len(history) - 1):.1f} s left"
+        self.stream.write("\r" + text.ljust(self.length))
+        self.stream.flush()
+        self.length = len(text)
+
+    def end(self):
+        if self.length:
+            self.stream.write("\n")
+            self.stream.flush()
+
+
+def whole(name, value, least):
+    """A whole number of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if isinstance(value, (bool, np.bool_)) or number < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+    return number

@@ -1,0 +1,243 @@
+"""The body of a network: layers between the features and the logits.
+
+A layer is a description until a :class:`~pyscratch.Network` draws it. The network copies its layers, cuts their
+parameters out of one flat array and draws the initial values; ``net.layers[0].W`` is then a writable view.
+
+A layer of your own is a class with ``forward(x)``, ``backward(g)`` and ``parameters()``. It may hold its own arrays,
+or derive from :class:`Layer`, say ``shapes()`` and ``draw(rng)``, and let the network hold them::
+
+    class Gain(ps.Layer):                                    # y = x * s, one factor per feature
+        def __init__(self, features):
+            self.n_in = self.n_out = self.features = features
+        def shapes(self):
+            return {"s": (self.features,)}
+        def draw(self, rng):
+            return {"s": np.ones(self.features)}
+        def forward(self, x):
+            self.x = x
+            return x * self.s
+        def backward(self, g):
+            self.ds = (g * self.x).sum(axis=0)               # the gradient of "s" is "ds"
+            return g * self.s
+"""
+
+import copy
+import operator
+
+import numpy as np
+
+from pyscratch import _native
+from pyscratch._storage import options_of
+
+__all__ = ["Dense", "Layer", "ReLU", "Tanh"]
+
+_IDENTITY = 0    # the activation of a Dense that is not fused with one
+
+
+class Layer:
+    """What every layer has. Derive from it to write a layer in Python.
+
+    Attributes
+    ----------
+    n_in, n_out : int or None
+        Features that come in and go out; None when any number passes unchanged. A network checks them at construction.
+    """
+
+    n_in = None
+    n_out = None
+    _held = ()   # names of the parameters and gradients that are views into a network's flat arrays
+
+    def shapes(self):
+        """Name and shape of each parameter that the network is to hold; its gradient is named ``"d" + name``."""
+        return {}
+
+    def draw(self, rng):
+        """Initial values by name, drawn in float64 from a ``numpy.random.Generator``; the network rounds them."""
+        return {name: np.zeros(shape) for name, shape in self.shapes().items()}
+
+    def forward(self, x):
+        """Outputs (rows, n_out) for the inputs x (rows, n_in). Keeps what `backward` needs."""
+        raise NotImplementedError(f"{type(self).__name__} does not say forward(x)")
+
+    def backward(self, g):
+        """From g = d loss / d output of the last `forward`: fills the gradients, returns d loss / d x."""
+        raise NotImplementedError(f"{type(self).__name__} does not say backward(g)")
+
+    def parameters(self):
+        """Pairs (value, gradient) of arrays. A layer that overrides this holds its own arrays."""
+        return [(getattr(self, name), getattr(self, "d" + name)) for name in self.shapes()]
+
+    @property
+    def options(self):
+        """The constructor's arguments, read back from attributes of the same names; `Network.save` writes them."""
+        return options_of(self)
+
+    def description(self):
+        """A copy without parameters: what the constructor made."""
+        layer = copy.copy(self)
+        for name in self._held:
+            del layer.__dict__[name]
+        layer.__dict__.pop("_held", None)
+        return copy.deepcopy(layer)
+
+    def place(self, values, gradients):
+        """Takes views into two flat arrays as parameters and gradients; returns how many elements were taken."""
+        start, held = 0, []
+        for name, shape in self.shapes().items():
+            stop = start + int(np.prod(shape))
+            for key, flat in ((name, values), ("d" + name, gradients)):
+                self.__dict__[key] = flat[start:stop].reshape(shape)
+                held.append(key)
+            start = stop
+        self._held = tuple(held)
+        return start
+
+    def count(self):
+        """How many numbers the network has to hold for this layer."""
+        return sum(int(np.prod(shape)) for shape in self.shapes().values())
+
+    def __setattr__(self, name, value):
+        # Assigning a held array copies into it: `layer.W = other` must not cut the layer off from its network.
+        if name in self._held:
+            self._fill(name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def _fill(self, name, value):
+        view = self.__dict__[name]
+        value = np.asarray(value)
+        if value.shape != view.shape:
+            raise ValueError(f"{name} of {self!r} has the shape {view.shape}, got {value.shape}")
+        view[...] = value
+
+    def __repr__(self):
+        try:
+            inside = ", ".join(f"{value!r}" for value in self.options.values())
+        except TypeError:
+            inside = "..."
+        return f"{type(self).__name__}({inside})"
+
+
+class Dense(Layer):
+    """The affine layer ``y = x @ W + b``.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Features in and out, at least 1.
+
+    Attributes
+    ----------
+    W : ndarray (n_in, n_out)
+        Drawn uniformly from ±1/sqrt(n_in) in float64, then rounded to the network's dtype (LeCun et al., Efficient
+        BackProp, 1998: the scale that keeps a layer's outputs at the order of its inputs).
+    b : ndarray (n_out,)
+        Starts at zero.
+    dW, db : ndarray
+        Gradients: ``x.T @ g`` and ``g.sum(axis=0)``; ``dx = g @ W.T``.
+    """
+
+    def __init__(self, n_in, n_out):
+        self.n_in = _size("n_in", n_in)
+        self.n_out = _size("n_out", n_out)
+
+    def shapes(self):
+        return {"W": (self.n_in, self.n_out), "b": (self.n_out,)}
+
+    def draw(self, rng):
+        bound = 1.0 / np.sqrt(self.n_in)
+        return {"W": rng.uniform(-bound, bound, (self.n_in, self.n_out)), "b": np.zeros(self.n_out)}
+
+    def forward(self, x):
+        """``x @ W + b`` for x (rows, n_in); any real dtype, computed in the network's. ValueError for another width."""
+        if not self._held:
+            raise RuntimeError(f"{self!r} has no parameters yet: a layer is a description until a Network draws it")
+        self._x = _matrix("x", x, self.W.dtype, (None, self.n_in), self)
+        return self._affine(self._x)
+
+    def backward(self, g):
+        """Fills dW and db from g (rows, n_out), returns dx (rows, n_in)."""
+        x = _remembered(self, "_x")
+        return self._pull(x, _matrix("g", g, self.W.dtype, (len(x), self.n_out), self))
+
+    def _affine(self, x):
+        y = np.empty((len(x), self.n_out), x.dtype)
+        _native.dense_forward(_IDENTITY, x, self.W, self.b, y, self._workspace(len(x)))
+        return y
+
+    def _pull(self, x, g):
+        dx = np.empty_like(x)
+        _native.dense_backward(_IDENTITY, x, self.W, None, g, dx, self.dW, self.db, self._workspace(len(x)))
+        return dx
+
+    def _workspace(self, rows):
+        return np.empty(_native.dense_workspace(self.W.dtype, rows, self.n_in, self.n_out), np.uint8)
+
+
+class _Activation(Layer):
+    """One function of every element. The derivative is taken from the output, so that is what is kept."""
+
+    def forward(self, x):
+        self._y = self._apply(_reals("x", x, self))
+        return self._y
+
+    def backward(self, g):
+        y = _remembered(self, "_y")
+        return self._pull(y, _matrix("g", g, y.dtype, y.shape, self))
+
+    def _apply(self, x):
+        y = np.empty_like(x)
+        _native.activation_forward(_native.ACTIVATIONS[self.name], x, y)
+        return y
+
+    def _pull(self, y, g):
+        dx = np.empty_like(y)
+        _native.activation_backward(_native.ACTIVATIONS[self.name], y, g, dx)
+        return dx
+
+
+class Tanh(_Activation):
+    """``y = tanh(x)``, element by element; ``dx = (1 - y²) g``."""
+
+    name = "tanh"
+
+
+class ReLU(_Activation):
+    """``y = max(x, 0)``, element by element; ``dx = g`` where y > 0, else 0. NaN stays NaN."""
+
+    name = "relu"
+
+
+def _size(name, value):
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1, got {size}")
+    return size
+
+
+def _reals(name, x, layer):
+    """x as a C-contiguous array of float32 or float64 (whole numbers become float64)."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:
+        raise TypeError(f"{name} of {layer!r} must hold real numbers, got {x.dtype}")
+    return np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
+
+
+def _matrix(name, x, dtype, shape, layer):
+    """x as a C-contiguous array of the dtype, of the shape, where None fits any length."""
+    if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous):
+        x = np.ascontiguousarray(_reals(name, x, layer), dtype)
+    if x.ndim != len(shape) or any(want is not None and want != got for want, got in zip(shape, x.shape, strict=True)):
+        wanted = "(" + ", ".join("rows" if want is None else str(want) for want in shape) + ")"
+        raise ValueError(f"{name} of {layer!r} must have the shape {wanted}, got {x.shape}")
+    return x
+
+
+def _remembered(layer, name):
+    try:
+        return layer.__dict__[name]
+    except KeyError:
+        raise RuntimeError(f"{layer!r}: backward needs a forward before it") from None

@@ -1,0 +1,621 @@
+"""A network: layers that turn features into logits, and a loss that says what the logits mean."""
+
+import copy
+import inspect
+import math
+import numbers
+
+import numpy as np
+
+from pyscratch import _checks, _native, _plan, _storage, _training, layers, losses, optimizers
+from pyscratch._training import whole
+
+__all__ = ["Network"]
+
+BLOCK = 1024    # rows that a prediction takes at a time, so that the activations stay in cache
+
+
+class Network:
+    """A body of layers, a loss at its end, and the training of both.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        Descriptions; the network copies them, so that two networks made from one list share nothing.
+    loss : Loss
+        The distribution of y that the logits describe. An object of your own will do: ``nll(z, y)`` returns one number
+        per row (n,), ``grad(z, y)`` its derivative (n, width), ``link(z)`` what `predict` is to return.
+    rng : numpy.random.Generator, int or None
+        Draws the initial weights, then in `fit` the validation share and the order of the rows.
+    dtype : numpy.float64 or numpy.float32
+        Of parameters, features and logits. Both start from the same weights, rounded.
+
+    Attributes
+    ----------
+    layers : tuple
+        The network's own layers; ``net.layers[0].W`` is a writable array.
+    values, gradients : ndarray (n,)
+        All parameters and their gradients, flat; the layers' arrays are views into them. (Of a layer that holds its own
+        arrays they are copies: `gather` and `scatter` bring them up to date.)
+    history : History or None
+        Of the latest `fit`, also after an error or an interrupt.
+    optimizer, steps
+        Of the latest `fit`, and how many steps its state has seen.
+
+    Raises
+    ------
+    ValueError
+        When the widths of two layers, or of the last layer and the loss, do not fit.
+    TypeError
+        For something that is no layer, no loss, or a dtype that is neither of the two.
+
+    Examples
+    --------
+    >>> net = ps.Network([ps.Dense(9, 64), ps.Tanh(), ps.Dense(64, 1)], loss=ps.Poisson(), rng=0)
+    >>> history = net.fit(X, y, epochs=50, validation=0.2, patience=5)
+    >>> rates = net.predict(X_new)
+    """
+
+    _modules = (layers, losses, optimizers)        # where `load` finds a class by its name
+
+    def __init__(self, layers, loss, *, rng=None, dtype=np.float64):
+        self.dtype = _real(dtype)
+        self.layers = tuple(_own(index, layer) for index, layer in enumerate(layers))
+        self.n_in, self.width = _widths(self.layers)
+        self.loss = loss
+        self._loss = _head(loss)
+        self._check_width(self.width)
+        self.rng = np.random.default_rng(rng)
+        self.history = self.optimizer = self._body = None
+        self.steps, self._slots = 0, {}
+        self._started = False      # whether the last bias was set to the best constant, or the weights were trained
+        self._place()
+        for layer in self.layers:
+            if _held(layer):
+                for name, value in layer.draw(self.rng).items():
+                    setattr(layer, name, value)
+        self.gather()
+
+    def __repr__(self):
+        return f"{type(self).__name__}({list(self.layers)!r}, {self.loss!r}, dtype={self.dtype.name})"
+
+    # ---- parameters ----
+
+    def _place(self, values=None):
+        """Cuts the layers' parameters out of one flat array; a layer with its own arrays gets a place to copy to."""
+        sizes = [layer.count() if _held(layer) else sum(np.size(value) for value, _ in layer.parameters())
+                 for layer in self.layers]
+        self.values = np.zeros(sum(sizes), self.dtype) if values is None else values
+        self.gradients = np.zeros(sum(sizes), self.dtype)
+        self._foreign, start = [], 0
+        for layer, size in zip(self.layers, sizes, strict=True):
+            place = slice(start, start + size)
+            start += size
+            if _held(layer):
+                layer.place(self.values[place], self.gradients[place])
+            elif size:
+                self._foreign.append((layer, place))
+
+    def gather(self):
+        """Copies the parameters of layers that hold their own arrays into `values`."""
+        for layer, place in self._foreign:
+            self.values[place] = np.concatenate([np.ravel(value) for value, _ in layer.parameters()])
+
+    def gather_gradients(self):
+        """Copies the gradients of layers that hold their own arrays into `gradients`."""
+        for layer, place in self._foreign:
+            for value, gradient in layer.parameters():
+                if np.shape(gradient) != np.shape(value):
+                    raise ValueError(f"parameters() of {layer!r}: a value of shape {np.shape(value)} has a gradient of "
+                                     f"shape {np.shape(gradient)}")
+            self.gradients[place] = np.concatenate([np.ravel(gradient) for _, gradient in layer.parameters()])
+
+    def scatter(self):
+        """Copies `values` back into the layers that hold their own arrays."""
+        for layer, place in self._foreign:
+            flat = self.values[place]
+            for value, _ in layer.parameters():
+                value[...] = flat[:value.size].reshape(value.shape)
+                flat = flat[value.size:]
+
+    # ---- forward and backward ----
+
+    def forward(self, X, *, offset=None):
+        """Logits (n, width) of the features X (n, n_in), in the network's dtype; the layers keep what `backward` needs.
+
+        ``offset`` (n,) or (n, d) is added to the first d logits. TypeError and ValueError as in `fit`.
+        """
+        x = self._features(X)
+        for layer in self.layers:
+            x = layer.forward(x)
+        return _added(self.checked_logits(x, len(x)), self._offset(offset, len(x)))
+
+    def backward(self, g):
+        """From g (n, width) = d loss / d logits of the last `forward`: fills the gradients, returns d loss / d X."""
+        for layer in reversed(self.layers):
+            g = layer.backward(g)
+        self.gather_gradients()
+        return g
+
+    def checked_logits(self, x, count):
+        """What the last layer returned, as a ready array (count, width)."""
+        x = np.require(x, self.dtype, "CA")
+        if x.ndim != 2 or len(x) != count or (self.width is not None and x.shape[1] != self.width):
+            raise ValueError(f"the last layer, {self.layers[-1]!r}, returned the shape {x.shape} where ({count}, "
+                             f"{self.width or 'width'}) was expected")
+        if self.width is None:
+            self._check_width(x.shape[1])
+            self.width = x.shape[1]
+        return x
+
+    def _logits(self, X, rows=None):
+        """Logits of X, or of some of its rows, in blocks and without what `backward` would need."""
+        count = len(X) if rows is None else len(rows)
+        run = self._borrow(min(count, BLOCK))
+        logits = None
+        for first in range(0, count, BLOCK):
+            part = slice(first, min(first + BLOCK, count))
+            z = run(X[part] if rows is None else X[rows[part]])
+            if logits is None:
+                logits = np.empty((count, self.width), self.dtype)
+            logits[part] = z
+        self._body = run
+        return np.empty((0, self.width or 0), self.dtype) if logits is None else logits
+
+    def _borrow(self, capacity):
+        """A function from features to logits. Its buffers are kept for the next call, but lent to one thread only."""
+        run, self._body = self._body, None
+        return run if run is not None and run.capacity >= capacity else _Predictor(self, capacity)
+
+    # ---- prediction ----
+
+    def predict(self, X, *, offset=None):
+        """The mean of the assumed distribution: (n,) for one output, (n, d) otherwise, (n, K) for Categorical.
+
+        X (n, n_in) is finite and real, computed in the network's dtype; ``offset`` (n,) or (n, d) is added to the first
+        logits. TypeError for what is no real array, ValueError for shapes, NaN and infinities (with row and column).
+        """
+        z, offset = self._located(X, offset)
+        return self._loss.mean(z, offset=offset)
+
+    def predict_class(self, X, *, offset=None):
+        """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 in the shape of `predict` for Bernoulli.
+
+        TypeError for a loss without classes.
+        """
+        mean = self.predict(X, offset=offset)
+        if getattr(self.loss, "likelihood", "") == "bernoulli":
+            return (mean > 0.5).astype(np.int64)
+        if getattr(self.loss, "target", None) == _native.LABELS:
+            return np.argmax(mean, axis=1)
+        raise TypeError(f"{self.loss!r} has no classes: predict_class needs Categorical or Bernoulli, use predict")
+
+    def distribution(self, X, *, offset=None):
+        """The whole assumed distribution of each row's y, as an object: mean, variance, log_prob, sample, quantile, ..."""
+        z, offset = self._located(X, offset)
+        if not hasattr(self._loss, "distribution"):
+            raise TypeError(f"{type(self.loss).__name__} does not say distribution(z)")
+        return self._loss.distribution(_added(z, offset))
+
+    def score(self, X, y, *, weights=None, offset=None):
+        """Mean log-likelihood per row, −Σwℓ/Σw, all constants included: higher is better; a density may exceed one.
+
+        The plain likelihood, without class weights and smoothing. y, ``weights`` and ``offset`` as in `fit`; rows of
+        weight 0 are not read. Raises as `fit` does.
+        """
+        rows = self._rows(X, y, weights, offset)
+        return -self._nll(rows).mean
+
+    def _located(self, X, offset):
+        X = self._features(X)
+        return self._logits(X), self._offset(offset, len(X))
+
+    def _nll(self, rows):
+        """Total nll of the plain likelihood over the used rows."""
+        everything = len(rows.used) == len(rows.X)
+        y, weights, offset = rows.part(slice(None) if everything else rows.used)
+        z = self._logits(rows.X, None if everything else rows.used)
+        return self._loss.plain.nll(z, y, weights=weights, offset=offset, reduction="total")
+
+    # ---- training ----
+
+    def fit(self, X, y, *, weights=None, offset=None, epochs=100, batch_size=128, optimizer=None, validation=None,
+            patience=None, min_delta=0.0, shuffle=True, start=True, callbacks=(), progress=None):
+        """Trains the network on the rows (X, y); a second call goes on from the present weights and optimizer state.
+
+        Parameters
+        ----------
+        X : array (n, n_in)
+            Finite and real; used without a copy if it is C-contiguous and of the network's dtype. Standardise it.
+        y : array
+            Targets as the loss takes them, (n,) or (n, d), checked once before the first step. Leave it raw.
+        weights : array (n,), optional
+            Finite, >= 0. Rows of weight 0 are left out before anything else, their X and y are not read.
+        offset : array (n,) or (n, d), optional
+            Added to the first logits, such as log(exposure) for counts.
+        epochs, batch_size : int
+            The last batch of an epoch may be smaller.
+        optimizer : Optimizer, optional
+            Settings. Default: that of the fit before, at the first fit Adam(1e-3). Its state (moments, steps) continues
+            when the class is that of the fit before, else it begins anew.
+        validation : (X, y), (X, y, weights), dict or float, optional
+            Held-out rows; a dict has the keys X, y, weights, offset; a number in (0, 1) is a share of the rows, drawn
+            from `rng` before epoch 1.
+        patience : int, optional
+            Stop when the validation nll has not improved by more than ``min_delta`` for so many epochs; the weights of
+            the best epoch are restored. None: no early stopping, the last weights stay.
+        min_delta : float
+            >= 0.
+        shuffle : bool
+            Draw a new order of the rows from `rng` in each epoch.
+        start : bool
+            At the first fit set the last bias to the best constant head (`start_from`).
+        callbacks : callable or sequence of callables
+            ``callback(net, history)`` after each epoch; one that returns True ends the fit.
+        progress : bool, optional
+            One line on stderr. None: only if that is a terminal.
+
+        Returns
+        -------
+        History
+            nll, validation_nll, learning_rate, seconds per epoch; best_epoch, stopped. Class weights and smoothing
+            act on the training nll only.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For data and options, before anything has changed, naming argument, first bad row (and column) and a remedy.
+        FloatingPointError
+            When a loss ceases to be finite, naming epoch and batch. The weights are then those of the last epoch whose
+            losses were all finite; the optimizer's state is forgotten.
+        KeyboardInterrupt
+            Ctrl-C passes through; the weights are those of the last finished batch.
+
+        Notes
+        -----
+        The gradient of a batch is Σ w g / (rows in it · mean weight of the training set), an unbiased estimate of the
+        gradient of Σwℓ/Σw over the training set, whatever the weights in the batch.
+        """
+        epochs, batch_size = whole("epochs", epochs, 0), whole("batch_size", batch_size, 1)
+        patience = None if patience is None else whole("patience", patience, 1)
+        if patience is not None and validation is None:
+            raise ValueError("patience needs validation=: rows that early stopping can watch")
+        if not (isinstance(min_delta, numbers.Real) and 0 <= min_delta < math.inf):
+            raise ValueError(f"min_delta must be finite and >= 0, got {min_delta!r}")
+        optimizer = self._checked_optimizer(optimizer)
+        callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+        rows = self._rows(X, y, weights, offset)
+        held_out = None
+        if isinstance(validation, numbers.Real):
+            rows, held_out = self._split(rows, validation)
+        elif validation is not None:
+            held_out = self._validation(validation)
+        if not len(rows.used):
+            raise ValueError("there are no rows to fit (X is empty, or every weight is 0)")
+        if start and not self._started:
+            self._start(rows)
+        self._started = True
+        self._take(optimizer)
+        self.gather()
+        plan = _plan.Plan(self, rows, batch_size, optimizer, list(self._slots.values()))
+        return _training.run(self, plan, held_out, epochs=epochs, shuffle=shuffle, patience=patience,
+                             min_delta=float(min_delta), callbacks=callbacks, progress=progress)
+
+    def start_from(self, y, *, weights=None, offset=None):
+        """Sets the bias of the last Dense to the logits of the best constant head for y.
+
+        Weights stay as drawn, so the first predictions scatter around the best constant. `fit` does this at its first
+        call. TypeError when the last layer has no bias or the loss does not say its best constant.
+        """
+        y_ready, kind, weights, used = self._targets(y, weights)
+        offset = self._offset(offset, len(y_ready))
+        if not self._start(_plan.Rows(None, y_ready, kind, weights, offset, used)):
+            raise TypeError(f"start_from needs a Dense as the last layer and a loss with start(y): got {self.layers[-1]!r} "
+                            f"and {self.loss!r}")
+        self._started = True
+
+    def _start(self, rows):
+        last = self.layers[-1]
+        start = getattr(getattr(self.loss, "plain", self.loss), "start", None)
+        if not isinstance(last, layers.Dense) or start is None:
+            return False
+        y, weights, offset = rows.part(rows.used)
+        last.b = start(y, weights=weights, offset=offset, width=self.width)
+        return True
+
+    def _checked_optimizer(self, optimizer):
+        if optimizer is None:
+            return self.optimizer or self._optimizer(1e-3)
+        if not hasattr(optimizer, "bind") or isinstance(optimizer, type):
+            raise TypeError(f"optimizer must be an Optimizer such as Adam(1e-3), got {optimizer!r}")
+        return optimizer
+
+    def _optimizer(self, learning_rate):
+        return optimizers.Adam(learning_rate)
+
+    def _take(self, optimizer):
+        """Makes it the network's optimizer; the state continues if it is of the same kind."""
+        if type(optimizer) is not type(self.optimizer) or tuple(self._slots) != tuple(optimizer.slots):
+            self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in optimizer.slots}
+        self.optimizer = optimizer
+
+    def forget(self):
+        """Forgets the optimizer's state: the next fit begins with fresh moments."""
+        self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in self._slots}
+
+    # ---- arguments ----
+
+    def _check_width(self, width):
+        if width is not None:
+            try:
+                self.outputs = self._loss.outputs(width)
+            except ValueError as error:
+                raise ValueError(f"the last layer, {self.layers[-1]!r}, gives {width} logits per row: {error}") from None
+
+    def _features(self, X, used=None):
+        """X as a ready array (n, n_in); finite, in the used rows."""
+        a = _checks.real_array("X", X)
+        if a.ndim != 2 or (self.n_in is not None and a.shape[1] != self.n_in):
+            fix = ""
+            if a.ndim == 1:
+                fix = ": X[:, None] for one feature, X[None, :] for one row"
+            raise ValueError(f"X must have the shape (n, {self.n_in or 'features'}), got {a.shape}{fix}")
+        with np.errstate(over="ignore"):
+            x = np.require(a, self.dtype, "CA")
+        bad = _not_finite(x)
+        if bad is not None and used is not None and len(used) < len(x):
+            bad = _not_finite(x[used])
+            bad = None if bad is None else used[bad // x.shape[1]] * x.shape[1] + bad % x.shape[1]
+        if bad is not None:
+            row, column = divmod(int(bad), x.shape[1])
+            raise ValueError(f"X[{row}, {column}] = {a[row, column]}: features must be finite {self._range}: fill or drop "
+                             f"missing values, or give the row weight 0 in fit and score")
+        return x
+
+    @property
+    def _range(self):
+        return f"in {self.dtype.name} (at most {np.finfo(self.dtype).max:.3g} in size)"
+
+    def _offset(self, offset, count):
+        """The offset as a ready array (n, k)."""
+        if offset is None:
+            return None
+        columns = self.width if getattr(self.loss, "target", None) == _native.LABELS else self.outputs
+        offset = _checks.offset(offset, count, columns, self.dtype)
+        bad = _not_finite(offset)
+        if bad is not None:
+            raise ValueError(f"offset[{int(bad) // offset.shape[1]}] = {offset.flat[bad]}: an offset must be finite")
+        return offset
+
+    def _targets(self, y, weights, count=None):
+        """y as the loss wants it, its kind, weights, and the indices of the rows that count."""
+        given = _checks.real_array("y", y)
+        count = (len(given) if given.ndim else 0) if count is None else count
+        used = np.arange(count)
+        if weights is not None:
+            weights = _checks.weights(weights, count, self.dtype)
+            bad = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
+            if bad.size:
+                raise ValueError(f"weights[{bad[0]}] = {weights[bad[0]]}: weights must be finite and >= 0")
+            used = np.flatnonzero(weights)
+        self._check_columns(given, count)
+        y, kind = self._loss._target(y, count, self.outputs, self.width, self.dtype)
+        self._loss.check_support(y, weights, self.width)
+        return y, kind, weights, used
+
+    def _check_columns(self, y, count):
+        """The number of outputs that y has, against the last layer: this message can say which layer to write."""
+        if y.ndim != 2 or len(y) != count or getattr(self.loss, "target", None) != _native.REALS:
+            return
+        outputs = y.shape[1]
+        if outputs and outputs != self.outputs:
+            raise ValueError(f"{self.loss!r} with {outputs} outputs, the columns of y, needs {self.loss.width(outputs)} logits "
+                             f"per row: end the network in Dense({getattr(self.layers[-1], 'n_in', None) or 'n_in'}, "
+                             f"{self.loss.width(outputs)}) instead of {self.layers[-1]!r}")
+
+    def _rows(self, X, y, weights, offset):
+        """Everything about a set of rows, checked."""
+        count = _checks.real_array("X", X).shape[:1]
+        if self.width is None and count:
+            self._logits(self._features(X)[:1])       # a last layer of the user's own: its width is known by asking
+        y, kind, weights, used = self._targets(y, weights, count[0] if count else 0)
+        X = self._features(X, used)
+        return _plan.Rows(X, y, kind, weights, self._offset(offset, len(X)), used)
+
+    def _split(self, rows, share):
+        """Training and held-out rows: a share drawn from the rows that count."""
+        count = round(share * len(rows.used)) if 0 < share < 1 else 0
+        if not 0 < count < len(rows.used):
+            raise ValueError(f"validation={share!r} as a share must be in (0, 1) and leave rows on both sides; there are "
+                             f"{len(rows.used)} rows")
+        order = self.rng.permutation(len(rows.used))
+        return (rows.subset(rows.used[np.sort(order[count:])]),
+                _HeldOut(self, rows.subset(rows.used[np.sort(order[:count])])))
+
+    def _validation(self, validation):
+        given = validation
+        if not isinstance(given, dict):
+            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                raise TypeError("validation must be (X, y), (X, y, weights), a dict with X, y, weights, offset, or a share")
+            given = dict(zip(("X", "y", "weights"), given, strict=False))
+        unknown = set(given) - {"X", "y", "weights", "offset"}
+        if unknown or not {"X", "y"} <= set(given):
+            raise ValueError(f"validation must have the keys X and y, and may have weights and offset; got {list(given)}")
+        try:
+            rows = self._rows(given["X"], given["y"], given.get("weights"), given.get("offset"))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"validation: {error}") from None
+        if not len(rows.used):
+            raise ValueError("validation: there are no rows of positive weight")
+        return _HeldOut(self, rows)
+
+    # ---- copies and files ----
+
+    def __getstate__(self):
+        self.gather()
+        state = {**self.__dict__, "layers": tuple(layer.description() if _held(layer) else layer for layer in self.layers)}
+        for name in ("_body", "_foreign", "gradients", "_loss"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._body, self._loss = None, _head(self.loss)
+        self._place(self.values)
+        self.scatter()
+
+    def __deepcopy__(self, memo):
+        other = object.__new__(type(self))
+        memo[id(self)] = other
+        other.__setstate__({name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()})
+        return other
+
+    def save(self, path):
+        """Writes the network to one .npz file, atomically; `load` reads it.
+
+        It holds layers and loss by class name and options, the parameters, the optimizer with its state and the
+        generator's state, so that a loaded network continues training bit for bit; and a checksum over every byte.
+        Only numbers and names are written, no code. TypeError when a class of your own cannot be described.
+        """
+        self.gather()
+        description = {
+            "dtype": self.dtype.name, "layers": [_storage.describe(layer) for layer in self.layers],
+            "loss": _storage.describe(self.loss), "optimizer": _storage.describe(self.optimizer), "steps": self.steps,
+            "started": self._started, "generator": _storage.generator_state(self.rng), "slots": list(self._slots),
+        }
+        arrays = {"values": self.values}
+        arrays.update({f"slot{index}": slot for index, slot in enumerate(self._slots.values())})
+        _storage.write(path, description, arrays)
+
+    @classmethod
+    def load(cls, path, *, layers=None, losses=None, optimizers=None):
+        """Reads a network that `save` wrote. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or path
+        layers, losses, optimizers : dict, optional
+            Classes of your own by name, such as ``layers={"Gain": Gain}``; they are called with the stored options.
+
+        Raises
+        ------
+        ValueError
+            When the file is damaged (its checksum does not agree), foreign, from a newer format, or names a class that
+            is not ours and was not handed over.
+        """
+        told, arrays = _storage.read(path)
+        ours = {name: value for module in cls._modules for name, value in vars(module).items()
+                if inspect.isclass(value)}
+
+        def rebuilt(key, classes, where):
+            return _storage.rebuild(told[key], {**ours, **(classes or {})}, where)
+
+        net = cls(rebuilt("layers", layers, "layers"), rebuilt("loss", losses, "losses"), dtype=told["dtype"])
+        if net.values.shape != arrays["values"].shape:
+            raise ValueError(f"{path}: holds {arrays['values'].size} parameters, its layers have {net.values.size}")
+        net.values[...] = arrays["values"]
+        net.scatter()
+        net.optimizer = rebuilt("optimizer", optimizers, "optimizers")
+        net._slots = {name: arrays[f"slot{index}"] for index, name in enumerate(told["slots"])}
+        net.steps, net._started = told["steps"], told["started"]
+        net.rng = _storage.restore_generator(told["generator"])
+        return net
+
+
+class _Predictor:
+    """Features to logits: through buffers in C where every layer is ours, through the layers otherwise."""
+
+    def __init__(self, net, capacity):
+        self.net, self.capacity, self.body = net, capacity, None
+        if all(map(_plan.is_native, net.layers)):
+            self.body = _plan.Body(net.layers, net.n_in, capacity, net.dtype, gradients=False)
+
+    def __call__(self, x):
+        if self.body is not None:
+            self.body.x[:len(x)] = x
+            return self.body.forward(len(x))
+        y = x
+        for layer in self.net.layers:
+            y = layer.forward(y)
+        return self.net.checked_logits(y, len(x))
+
+
+class _HeldOut:
+    """Validation rows."""
+
+    def __init__(self, net, rows):
+        self.net, self.rows = net, rows
+
+    def nll(self):
+        """Their mean nll under the present weights, by the plain likelihood."""
+        return self.net._nll(self.rows).mean
+
+
+def _held(layer):
+    """Whether the network holds the layer's parameters."""
+    return isinstance(layer, layers.Layer) and type(layer).parameters is layers.Layer.parameters
+
+
+def _real(dtype):
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be numpy.float64 or numpy.float32, got {dtype}")
+    return np.dtype(dtype.name)
+
+
+def _own(index, layer):
+    if isinstance(layer, type):
+        raise TypeError(f"layers[{index}] is the class {layer.__name__}: write {layer.__name__}(...)")
+    missing = [name for name in ("forward", "backward", "parameters") if not callable(getattr(layer, name, None))]
+    if missing:
+        raise TypeError(f"layers[{index}] = {layer!r} is no layer: it does not have {', '.join(missing)}")
+    return layer.description() if isinstance(layer, layers.Layer) else copy.deepcopy(layer)
+
+
+def _head(loss):
+    if isinstance(loss, type):
+        raise TypeError(f"loss is the class {loss.__name__}: write {loss.__name__}()")
+    missing = [name for name in ("nll", "grad") if not callable(getattr(loss, name, None))]
+    if missing:
+        raise TypeError(f"loss must be a Loss such as Poisson(), or have nll(z, y) and grad(z, y), got {loss!r}")
+    return _plan.adapted(loss)
+
+
+def _widths(stack):
+    """Features that the body takes, and logits that it gives (None: not known); ValueError where two layers do not fit."""
+    if not stack:
+        raise ValueError("layers must hold at least one layer")
+    first = width = giver = None
+    for index, layer in enumerate(stack):
+        n_in, n_out = getattr(layer, "n_in", None), getattr(layer, "n_out", None)
+        if n_in is not None:
+            if width is not None and n_in != width:
+                raise ValueError(f"layers[{index}], {layer!r}, takes {n_in} features, but layers[{giver}], {stack[giver]!r}, "
+                                 f"gives {width}")
+            if first is None and all(_keeps_width(before) for before in stack[:index]):
+                first = n_in
+        if n_out is not None:
+            width, giver = n_out, index
+        elif not _keeps_width(layer):
+            width = None
+    return first, width
+
+
+def _keeps_width(layer):
+    """Whether what comes in has as many features as what goes out, for all that is known."""
+    return isinstance(layer, layers.Layer) and layer.n_in is None and layer.n_out is None
+
+
+def _not_finite(x):
+    """Flat index of the first NaN or infinity of a ready array, or None."""
+    if _native.available:
+        return _native.first_not_finite(x)
+    bad = np.flatnonzero(~np.isfinite(x))
+    return bad[0] if bad.size else None
+
+
+def _added(z, offset):
+    if offset is not None:
+        z = z.copy()
+        z[:, :offset.shape[1]] += offset
+    return z
