@@ -58,7 +58,7 @@ static void run_block(void *context, size_t index)
     ps_call b = block_of(w->call, first, left < w->block ? left : w->block);
     Result r = {0, 0, 0, PS_OK};
     if (b.z) r.status = w->row.head(&b, w->want, &r.sum, &r.bad);
-    if (r.status == PS_OK && b.flags & PS_BASE && w->row.base) r.status = w->row.base(&b, &r.base, &r.bad);
+    if (r.status == PS_OK && b.y && b.flags & PS_BASE && w->row.base) r.status = w->row.base(&b, &r.base, &r.bad);
     r.bad += first;
     w->result[index] = r;
 }

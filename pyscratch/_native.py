@@ -252,3 +252,100 @@ def set_threads(count=0):
     if not isinstance(count, int) or count < 0:
         raise ValueError(f"count must be an integer >= 0, not {count!r}")
     _check(lib.ps_use_threads(count))
+
+
+# ---- calls bound to fixed buffers, for training loops: pointers are taken once, the buffers are kept alive ----
+
+
+def base(loss, rows, outputs, width, kind, y, weights):
+    """Σ w · (the terms of the nll in y alone)."""
+    total = _new(_PAIR)
+    fields = {
+        "family": loss._row, "real": _real_of(weights if kind == LABELS else y), "target_kind": kind, "flags": _BASE,
+        "options": loss._c_options, "rows": rows, "outputs": outputs, "width": width, "y": _pointer(y),
+        "weights": _or_null(weights), "total": total,
+    }  # fmt: skip
+    _check(_ps_head_call(_new("ps_call *", fields)))
+    return total[0]
+
+
+def _real_of(array):
+    return 1 if array is None else array.itemsize >> 3
+
+
+def bind_batch(loss, outputs, width, z, offset, kind, y, weights, grad):
+    """``call(rows, scale)`` on the first rows of the buffers: returns Σ w · nll without the terms in y alone."""
+    total, bad = _new(_PAIR), _new(_INDEX)
+    keep = [None if array is None else _pointer(array) for array in (z, offset, y, weights, grad)]
+    fields = {
+        "family": loss._row, "real": z.itemsize >> 3, "target_kind": kind, "options": loss._c_options, "width": width,
+        "outputs": outputs, "total": total, "bad_row": bad,
+        **dict(zip(("z", "offset", "y", "weights", "grad"), keep)),
+    }  # fmt: skip
+    struct = _new("ps_call *", {name: field for name, field in fields.items() if field is not None})
+
+    def call(rows, scale):
+        struct.rows, struct.scale = rows, scale
+        status = _ps_head_call(struct)
+        if status:
+            _check(status, loss._explain, bad[0], z, y, weights)
+        return total[0]
+
+    call.keep = keep
+    return call
+
+
+def _bound(function, *arguments):
+    """``call(rows)``; arrays among the arguments become pointers, and the first place is for the row count."""
+    real, *rest = (argument if isinstance(argument, int) else _or_null(argument) for argument in arguments)
+
+    def call(rows):
+        status = function(real, rows, *rest)
+        if status:
+            _check(status)
+
+    return call
+
+
+def bind_dense_forward(x, W, b, activation, y, workspace):
+    """``call(rows)``: the first rows of y become activation(x W + b)."""
+    n_in, n_out = W.shape
+    return _bound(lib.ps_dense_forward, x.itemsize >> 3, n_in, n_out, ACTIVATIONS[activation], x, W, b, y, workspace)
+
+
+def bind_dense_backward(x, W, activation, y, grad, dx, dW, db, workspace):
+    """``call(rows)``: dW, db and, unless it is None, dx from the first rows of x, y and grad."""
+    n_in, n_out = W.shape
+    return _bound(
+        lib.ps_dense_backward, x.itemsize >> 3, n_in, n_out, ACTIVATIONS[activation], x, W, y, grad, dx, dW, db, workspace
+    )
+
+
+def bind_activation_forward(x, activation, y):
+    """``call(rows)``: the first rows of y become activation(x)."""
+    real, number, width, px, py = x.itemsize >> 3, ACTIVATIONS[activation], x.shape[1], _pointer(x), _pointer(y)
+    return lambda rows: _check(lib.ps_activation_forward(real, number, rows * width, px, py))
+
+
+def bind_activation_backward(y, activation, grad, dx):
+    """``call(rows)``: the first rows of dx become grad times the derivative, from the output y."""
+    real, number, width = y.itemsize >> 3, ACTIVATIONS[activation], y.shape[1]
+    py, pg, pd = _pointer(y), _pointer(grad), _pointer(dx)
+    return lambda rows: _check(lib.ps_activation_backward(real, number, rows * width, py, pg, pd))
+
+
+def bind_sgd(value, grad, velocity, momentum):
+    """``call(rate)``: one step of SGD in place."""
+    real, size, v, g, speed = value.itemsize >> 3, value.size, _pointer(value), _pointer(grad), _or_null(velocity)
+    return lambda rate: _check(lib.ps_sgd(real, size, v, g, speed, rate, momentum))
+
+
+def bind_adam(value, grad, m, v, beta1, beta2, epsilon):
+    """``call(rate, correction1, correction2)``: one step of Adam in place."""
+    real, size = value.itemsize >> 3, value.size
+    pointers = [_pointer(array) for array in (value, grad, m, v)]
+
+    def call(rate, correction1, correction2):
+        _check(lib.ps_adam(real, size, *pointers, rate, beta1, beta2, epsilon, correction1, correction2))
+
+    return call

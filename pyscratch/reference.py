@@ -6,10 +6,15 @@ the textbook form overflows or cancels, the stable one stands here with its reas
 """
 
 import math
+import sys
 
 import numpy as np
 
-from pyscratch import _native, losses
+from pyscratch import _native, layers, losses, network, optimizers
+from pyscratch._loss import Bound, Loss, Total
+from pyscratch._training import History
+from pyscratch.layers import Layer
+from pyscratch.optimizers import Optimizer
 
 families = {}  # the twin of every family in `losses.families`
 
@@ -342,3 +347,79 @@ class HeteroscedasticGaussian(NumpyHead, losses.HeteroscedasticGaussian):
     def _fisher(self, z, p):
         _, slope, _ = self._log_scale(z[1])
         return [(1 / p[1] ** 2,), (2 * slope**2,)]
+
+
+# ---- layers ----
+
+
+class Dense(layers.Dense):
+    """`pyscratch.Dense` in NumPy."""
+
+    def _affine(self, x):
+        return x @ self.W + self.b
+
+    def _pull(self, x, g):
+        np.matmul(x.T, g, out=self.dW)
+        np.sum(g, axis=0, out=self.db)
+        return g @ self.W.T
+
+
+class Tanh(layers.Tanh):
+    """`pyscratch.Tanh` in NumPy."""
+
+    def _apply(self, x):
+        return np.tanh(x)
+
+    def _pull(self, y, g):
+        return g * (1 - y * y)
+
+
+class ReLU(layers.ReLU):
+    """`pyscratch.ReLU` in NumPy."""
+
+    def _apply(self, x):
+        return np.maximum(x, 0)
+
+    def _pull(self, y, g):
+        return g * (y > 0)
+
+
+# ---- optimizer steps ----
+
+
+class SGD(optimizers.SGD):
+    """`pyscratch.SGD` in NumPy."""
+
+    bind = optimizers.Optimizer.bind
+
+    def update(self, value, gradient, slots, step, rate):
+        if slots:
+            (velocity,) = slots
+            velocity[...] = self.momentum * velocity + gradient
+            gradient = velocity
+        value -= rate * gradient
+
+
+class Adam(optimizers.Adam):
+    """`pyscratch.Adam` in NumPy."""
+
+    bind = optimizers.Optimizer.bind
+
+    def update(self, value, gradient, slots, step, rate):
+        m, v = slots
+        correction1, correction2 = self.corrections(step)
+        m[...] = self.beta1 * m + (1 - self.beta1) * gradient
+        v[...] = self.beta2 * v + (1 - self.beta2) * gradient**2
+        value -= rate * (m / correction1) / (np.sqrt(v / correction2) + self.epsilon)
+
+
+# ---- networks ----
+
+
+class Network(network.Network):
+    """`pyscratch.Network`, with Adam in NumPy where no optimizer is named, and classes of this module in `load`."""
+
+    _modules = (sys.modules[__name__],)
+
+    def _optimizer(self, learning_rate):
+        return Adam(learning_rate)
