@@ -5,46 +5,69 @@
 #define POINT_H
 
 typedef struct {
-    V dispersion, per_dispersion;  /* fixed by the options; 1 for most families    */
+    V dispersion, per_dispersion;  /* fixed by the options; 1 for most families     */
     V parameter;                   /* the fixed shape, concentration or df          */
     V power;                       /* Tweedie                                       */
     V min_scale;                   /* added to a predicted scale                    */
     Mask integer;                  /* counts must be whole                          */
+    int scale_link;                /* of a predicted scale, shape or concentration  */
 } Fixed;
 
 typedef struct {
     V z[MAX_LOGITS];               /* the logits of one observation, offset added   */
-    V y, y2;                       /* the target; for pairs successes and failures  */
+    V y, y2;                       /* the target; pairs: successes and failures; a proportion: y and 1 - y */
     Fixed fixed;
-    int want;                      /* what the kernel wants: to leave out what is costly and not wanted              */
+    int want;                      /* what the kernel wants: to leave out what is costly and not wanted    */
 } Obs;
 
 typedef struct {
     V nll;                         /* without the terms in y alone: see the base measures                            */
     V mean, variance;              /* of the distribution, NaN where it does not exist                               */
-    V rest;                        /* 1 - mean without cancellation, from families whose mean is a proportion        */
+    V rest;                        /* 1 - mean without cancellation, where the mean is a proportion                  */
+    V inverse;                     /* 1 / mean, from families whose residual is relative                             */
     V param[MAX_LOGITS];           /* where a family has more parameters than its mean                               */
-    V grad[MAX_LOGITS];            /* dnll/dz: a canonical family has none to state                                  */
+    V grad[MAX_LOGITS];            /* dnll/dz: a family with a residual has none to state                            */
     V curv[MAX_LOGITS];            /* diagonal of d2nll/dz2                                                          */
     V fisher[MAX_LOGITS];          /* diagonal of its expectation                                                    */
+    V slope, up, bend;             /* dmean/dz, d log mean / dz and d log slope / dz, from the link                  */
+    V leverage, tilt;              /* slope / V(mean) and slope V'(mean) / V(mean), V the variance function          */
 } Point;
 
 typedef Point Family(Obs o);
 typedef Mask Support(V y, Fixed fixed);     /* true where y is outside, NaN included */
-typedef V Base(V y, Fixed fixed);           /* the part of nll that depends on y alone: minus the log base measure */
+typedef Mask Domain(V z);                   /* true where the link is not defined; NaN is inside: it makes NaN */
+typedef V Base(Obs o);                      /* the part of nll that depends on y alone: minus the log base measure */
 
-/* How a family's gradient is made. */
+/* How a family's gradient is made. With a canonical link leverage and tilt are 1 and d slope: nothing but the residual. */
 enum {
-    OWN = 0,                       /* the family states it                                                           */
-    CANONICAL = 1,                 /* mean - y                                                                       */
-    PROPORTION = 2                 /* the same number for a mean in [0, 1], from mean and rest, without cancellation */
+    OWN = 0,                       /* the family states it                                                    */
+    CANONICAL = 1,                 /* mean - y                                                                */
+    PROPORTION = 2,                /* the same for means in [0, 1], from mean and rest, without cancellation  */
+    CHAINED = 4,                   /* the residual times leverage: residual / variance x link slope           */
+    RELATIVE = 8                   /* the residual is (mean - y) / mean, so leverage is slope mean / V(mean)  */
 };
 
-/* The backward pass of every canonical family: the residual, predicted mean minus target (per dispersion).
- * (1 - y) mean - y (1 - mean) = mean - y; at z = 20, y = 1 the left side keeps the digits that the right side has lost. */
-INLINE V residual(Point p, Obs o, int link)
+/* The backward pass of every canonical family: the residual, predicted mean minus target.
+ * y2 mean - y rest is the same number where y2 = 1 - y, for a mean in [0, 1]: at z = 20, y = 1 it keeps the digits that
+ * mean - y has lost. For pairs, y2 mean - y rest = n mean - y. */
+INLINE V residual(Point p, Obs o, int kind)
 {
-    return link == PROPORTION ? (C(1) - o.y) * p.mean - o.y * p.rest : p.mean - o.y;
+    if (kind & RELATIVE) return C(1) - times(o.y, p.inverse);
+    return kind & PROPORTION ? o.y2 * p.mean - o.y * p.rest : p.mean - o.y;
+}
+
+/* Gradient and curvature of a family whose variance is dispersion x V(mean), by the chain of the link; a generalised
+ * linear model's score and information, McCullagh & Nelder (1989), section 2.5. */
+INLINE Point with_gradient(Point p, Obs o, int kind)
+{
+    if (kind == OWN) return p;
+    V per = o.fixed.per_dispersion, count = kind & PROPORTION ? o.y + o.y2 : C(1);
+    V g = residual(p, o, kind) * per;
+    p.grad[0] = kind & CHAINED ? g * p.leverage : g;
+    V information = kind & RELATIVE ? p.up : p.slope;
+    p.fisher[0] = (kind & CHAINED ? information * p.leverage : information) * per * count;
+    p.curv[0] = kind & CHAINED ? p.fisher[0] + p.grad[0] * (p.bend - p.tilt) : p.fisher[0];
+    return p;
 }
 
 INLINE Fixed fixed_by(const ps_options *options)
@@ -56,15 +79,23 @@ INLINE Fixed fixed_by(const ps_options *options)
     f.power = C(options->power);
     f.min_scale = C(options->min_scale);
     f.integer = first_lanes(options->integer ? (size_t)LANES : 0);
+    f.scale_link = options->scale_link;
     return f;
 }
 
-/* Supports that several families share. */
+/* Supports that several families share; NaN is outside of all. */
 INLINE Mask outside_reals(V y, Fixed f) { (void)f; return negate(is_finite(y)); }
 INLINE Mask outside_unit(V y, Fixed f) { (void)f; return negate(both(y >= C(0), y <= C(1))); }
+INLINE Mask outside_open_unit(V y, Fixed f) { (void)f; return negate(both(y > C(0), y < C(1))); }
+INLINE Mask outside_positive(V y, Fixed f) { (void)f; return negate(both(y > C(0), is_finite(y))); }
+INLINE Mask outside_nonnegative(V y, Fixed f) { (void)f; return negate(both(y >= C(0), is_finite(y))); }
 INLINE Mask outside_counts(V y, Fixed f)
 {
-    return either(negate(both(y >= C(0), is_finite(y))), both(f.integer, negate(is_whole(y))));
+    return either(outside_nonnegative(y, f), both(f.integer, negate(is_whole(y))));
 }
-INLINE V no_base(V y, Fixed f) { (void)f; return y - y; }
+
+/* Domains of links. */
+INLINE Mask not_positive(V z) { return z <= C(0); }
+INLINE Mask not_negative(V z) { return z >= C(0); }
+INLINE Mask negative(V z) { return z < C(0); }
 #endif

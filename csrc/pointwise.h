@@ -36,11 +36,11 @@ INLINE Rows rows_of(const ps_call *c)
                   c->fisher};
 }
 
-INLINE Rows rows_at(Rows r, size_t i, int logits)
+INLINE Rows rows_at(Rows r, size_t i, int logits, int targets)
 {
 #define AT(p, step) ((p) ? (p) + (step) * i : (p))
     size_t n = (size_t)logits;
-    return (Rows){AT(r.z, n), AT(r.offset, 1), AT(r.y, 1), AT(r.weights, 1), AT(r.nll, 1), AT(r.grad, n),
+    return (Rows){AT(r.z, n), AT(r.offset, 1), AT(r.y, (size_t)targets), AT(r.weights, 1), AT(r.nll, 1), AT(r.grad, n),
                   AT(r.params, n), AT(r.mean, 1), AT(r.variance, 1), AT(r.curvature, n), AT(r.fisher, n)};
 #undef AT
 }
@@ -50,51 +50,69 @@ INLINE void weigh(V *x, int logits, V w, Mask live)             /* 0 * inf = 0: 
     for (int k = 0; k < logits; k++) x[k] = select(live, x[k] * w, C(0));
 }
 
-/* Reads, evaluates and writes the LANES observations at r; returns which targets lie outside the support. */
-INLINE Mask pointwise_step(Family *family, Support *outside, int link, int logits, int want, int weighted, Rows r,
-                           Fixed fixed, V scale, Sum *sum)
+/* What a row of the registry fixes; every member is a constant where the loops are inlined. */
+typedef struct {
+    Family *family;
+    Support *outside;
+    Domain *undefined;                           /* NULL: the link is defined everywhere */
+    int kind, logits, targets;                   /* how the gradient is made; reals per observation in z, in y */
+    int hot;                                     /* HOT: kernels of its own with and without value and weights */
+} Spec;
+enum { COLD = 0, HOT = 1 };
+typedef struct { Mask y, z; } Wrong;             /* targets outside the support, logits outside the domain */
+
+/* Reads, evaluates and writes the LANES observations at r. */
+INLINE Wrong pointwise_step(const Spec k, int want, int weighted, Rows r, Fixed fixed, V scale, Sum *sum)
 {
-    Obs o = {.y = r.y ? load(r.y) : C(0), .fixed = fixed, .want = want};
-    load_logits(o.z, r.z, logits);
+    V y[MAX_LOGITS] = {C(0), C(0)};
+    if (r.y) load_logits(y, r.y, k.targets);
+    Obs o = {.y = y[0], .y2 = k.targets == 2 && r.y ? y[1] : C(1) - y[0], .fixed = fixed, .want = want};
+    load_logits(o.z, r.z, k.logits);
     if (r.offset) o.z[0] = o.z[0] + load(r.offset);
-    Point p = family(o);
-    if (link != OWN) p.grad[0] = residual(p, o, link) * fixed.per_dispersion;
+    Point p = with_gradient(k.family(o), o, k.kind);
     V w = weighted ? load(r.weights) : C(1);
-    Mask live = w > C(0);
+    Mask live = weighted ? w > C(0) : first_lanes((size_t)LANES);
     if (weighted) {
-        weigh(&p.nll, 1, w, live), weigh(p.grad, logits, w, live);
-        weigh(p.curv, logits, w, live), weigh(p.fisher, logits, w, live);
+        weigh(&p.nll, 1, w, live), weigh(p.grad, k.logits, w, live);
+        weigh(p.curv, k.logits, w, live), weigh(p.fisher, k.logits, w, live);
     }
     if (want & VALUE) *sum = add(*sum, p.nll);
     if (want & VALUE && r.nll) store(r.nll, p.nll);
-    for (int k = 0; k < logits; k++) p.grad[k] = p.grad[k] * scale;
-    if (want & GRAD && r.grad) store_logits(r.grad, p.grad, logits);
+    for (int i = 0; i < k.logits; i++) p.grad[i] = p.grad[i] * scale;
+    if (want & GRAD && r.grad) store_logits(r.grad, p.grad, k.logits);
     if (want & MORE) {
-        if (r.params) store_logits(r.params, logits == 1 ? &p.mean : p.param, logits);
+        if (r.params) store_logits(r.params, k.logits == 1 ? &p.mean : p.param, k.logits);
         if (r.mean) store(r.mean, p.mean);
         if (r.variance) store(r.variance, p.variance);
-        if (r.curvature) store_logits(r.curvature, p.curv, logits);
-        if (r.fisher) store_logits(r.fisher, p.fisher, logits);
+        if (r.curvature) store_logits(r.curvature, p.curv, k.logits);
+        if (r.fisher) store_logits(r.fisher, p.fisher, k.logits);
     }
-    if (!r.y) return first_lanes(0);
-    return weighted ? both(live, outside(o.y, fixed)) : outside(o.y, fixed);
+    Wrong wrong = {first_lanes(0), first_lanes(0)};
+    if (r.y) wrong.y = k.outside(y[0], fixed);
+    if (r.y && k.targets == 2) wrong.y = either(wrong.y, k.outside(y[1], fixed));
+    if (k.undefined) wrong.z = k.undefined(o.z[0]);
+    if (weighted) wrong.y = both(wrong.y, live), wrong.z = both(wrong.z, live);
+    return wrong;
 }
 
-INLINE int pointwise_loop(Family *family, Support *outside, int link, int logits, int want, int weighted, Rows r,
-                          size_t count, const ps_call *c, Sum *sum, size_t *bad)
+INLINE int pointwise_loop(const Spec k, int want, int weighted, Rows r, size_t count, const ps_call *c, Sum *sum,
+                          size_t *bad)
 {
     Fixed fixed = fixed_by(c->options);
     V scale = C(c->scale);
     for (size_t i = 0; i < count; i += (size_t)LANES) {
-        Mask wrong = pointwise_step(family, outside, link, logits, want, weighted, rows_at(r, i, logits), fixed, scale, sum);
-        if (any_lane(wrong)) return *bad = i + (size_t)first_lane(wrong), PS_BAD_TARGET;
+        Wrong wrong = pointwise_step(k, want, weighted, rows_at(r, i, k.logits, k.targets), fixed, scale, sum);
+        Mask any = either(wrong.y, wrong.z);
+        if (!any_lane(any)) continue;
+        *bad = i + (size_t)first_lane(any);
+        return first_lane(wrong.y) == first_lane(any) ? PS_BAD_TARGET : PS_BAD_LOGIT;
     }
     return PS_OK;
 }
 
 /* The last, incomplete vector goes through copies whose missing observations repeat the last one; their weight is 0,
  * which keeps them out of sums and checks. */
-typedef struct { real z[MAX_LOGITS * LANES], offset[LANES], y[LANES], weights[LANES], nll[LANES], mean[LANES],
+typedef struct { real z[MAX_LOGITS * LANES], offset[LANES], y[2 * LANES], weights[LANES], nll[LANES], mean[LANES],
                  variance[LANES], grad[MAX_LOGITS * LANES], params[MAX_LOGITS * LANES], curvature[MAX_LOGITS * LANES],
                  fisher[MAX_LOGITS * LANES]; } Tail;
 
@@ -104,13 +122,13 @@ typedef struct { real z[MAX_LOGITS * LANES], offset[LANES], y[LANES], weights[LA
     (r).mean ? (t)->mean : NULL, (r).variance ? (t)->variance : NULL, (r).curvature ? (t)->curvature : NULL, \
     (r).fisher ? (t)->fisher : NULL}
 
-APART Rows tail_in(Tail *t, Rows r, size_t count, size_t logits)
+APART Rows tail_in(Tail *t, Rows r, size_t count, size_t logits, size_t targets)
 {
     for (size_t i = 0; i < (size_t)LANES; i++) {
         size_t from = i < count ? i : count - 1;
         for (size_t k = 0; k < logits; k++) t->z[i * logits + k] = r.z[from * logits + k];
         if (r.offset) t->offset[i] = r.offset[from];
-        if (r.y) t->y[i] = r.y[from];
+        for (size_t k = 0; r.y && k < targets; k++) t->y[i * targets + k] = r.y[from * targets + k];
         t->weights[i] = i >= count ? 0 : r.weights ? r.weights[i] : 1;
     }
     return (Rows)STAND_IN(t, r);
@@ -126,32 +144,29 @@ APART void tail_out(Rows r, const Tail *t, size_t count, size_t logits)
 /* ---- all rows, one output each ---- */
 typedef int RowsKernel(Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad);
 
-/* What a kernel does not want disappears: {gradient, value and gradient} with and without weights. Everything else, and
- * the last incomplete vector of all, goes through one general loop: the same formulas, so the same bits. */
-INLINE int pointwise_rows(Family *family, Support *outside, int link, int logits, Rows r, size_t count,
-                          const ps_call *c, int want, double *sum, size_t *bad)
+/* What a kernel does not want disappears: {gradient, value and gradient} of a HOT row. Everything else (weights, further
+ * quantities, other rows, the last incomplete vector) goes through one general loop: the same formulas, the same bits. */
+INLINE int pointwise_rows(const Spec k, Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad)
 {
-#define LOOP(want_, weighted) pointwise_loop(family, outside, link, logits, want_, weighted, r, whole, c, &s, bad)
     Sum s = no_sum();
     Tail t;
-    size_t whole = count - count % (size_t)LANES, left = count - whole, first = whole;
-    Rows last = rows_at(r, whole, logits);
-    int general = (want & MORE) != 0, status = PS_OK;
-    if (want == GRAD) status = r.weights ? LOOP(GRAD, 1) : LOOP(GRAD, 0);
-    else if (!general) status = r.weights ? LOOP(VALUE | GRAD, 1) : LOOP(VALUE | GRAD, 0);
-    for (int part = general ? 0 : 1; part < 2 && status == PS_OK; part++) {
+    size_t whole = count - count % (size_t)LANES, left = count - whole, first = 0, n = (size_t)k.logits;
+    Rows last = rows_at(r, whole, k.logits, k.targets);
+    int hot = k.hot && !r.weights && !(want & MORE), status = PS_OK;
+    if (hot && want == GRAD) status = pointwise_loop(k, GRAD, 0, r, whole, c, &s, bad);
+    else if (hot) status = pointwise_loop(k, VALUE | GRAD, 0, r, whole, c, &s, bad);
+    for (int part = hot; part < 2 && status == PS_OK; part++) {
         if (part == 1 && !left) break;
-        if (part == 1) r = tail_in(&t, last, left, (size_t)logits), whole = (size_t)LANES;
-        status = LOOP(want, r.weights != NULL);
-        if (part == 1) *bad += first, tail_out(last, &t, left, (size_t)logits);
+        if (part == 1) r = tail_in(&t, last, left, n, (size_t)k.targets), first = whole, whole = (size_t)LANES;
+        status = pointwise_loop(k, want, r.weights != NULL, r, whole, c, &s, bad);
+        if (part == 1) *bad += first, tail_out(last, &t, left, n);
     }
     *sum += total_of(s);
     return status;
-#undef LOOP
 }
 
 /* ---- several outputs per row: tiles of at most TILE observations, laid out as rows with one output ---- */
-typedef struct { real z[MAX_LOGITS * TILE], offset[TILE], y[TILE], weights[TILE], nll[TILE], mean[TILE], variance[TILE],
+typedef struct { real z[MAX_LOGITS * TILE], offset[TILE], y[2 * TILE], weights[TILE], nll[TILE], mean[TILE], variance[TILE],
                  grad[MAX_LOGITS * TILE], params[MAX_LOGITS * TILE], curvature[MAX_LOGITS * TILE],
                  fisher[MAX_LOGITS * TILE]; } Tile;
 typedef struct { size_t row, rows, column, columns, outputs; } Window;
@@ -170,11 +185,12 @@ APART void scatter(real *p, const real *tile, Window w, size_t logits)
         p[((w.row + i) * logits + k) * w.outputs + w.column + j] = tile[(i * w.columns + j) * logits + k];
 }
 
-static int pointwise_tile(RowsKernel *kernel, Window w, size_t n, const ps_call *c, int want, double *sum, size_t *bad)
+APART int pointwise_tile(RowsKernel *kernel, size_t logits, size_t targets, Window w, const ps_call *c, int want,
+                         double *sum, size_t *bad)
 {
     Tile t;
     Rows all = rows_of(c);
-    gather(t.z, all.z, w, n), gather(t.offset, all.offset, w, 1), gather(t.y, all.y, w, 1);
+    gather(t.z, all.z, w, logits), gather(t.offset, all.offset, w, 1), gather(t.y, all.y, w, targets);
     for (size_t e = 0; all.weights && e < w.rows * w.columns; e++) t.weights[e] = all.weights[w.row + e / w.columns];
     Rows r = STAND_IN(&t, all);
     if (!all.weights) r.weights = NULL;
@@ -182,47 +198,91 @@ static int pointwise_tile(RowsKernel *kernel, Window w, size_t n, const ps_call 
     if (status != PS_OK) return *bad = w.row + *bad / w.columns, status;
     for (size_t e = 0; all.nll && e < w.rows * w.columns; e++)
         all.nll[w.row + e / w.columns] = (w.column || e % w.columns ? all.nll[w.row + e / w.columns] : 0) + t.nll[e];
-    scatter(all.grad, t.grad, w, n), scatter(all.params, t.params, w, n), scatter(all.mean, t.mean, w, 1);
-    scatter(all.variance, t.variance, w, 1), scatter(all.curvature, t.curvature, w, n);
-    scatter(all.fisher, t.fisher, w, n);
+    scatter(all.grad, t.grad, w, logits), scatter(all.params, t.params, w, logits), scatter(all.mean, t.mean, w, 1);
+    scatter(all.variance, t.variance, w, 1), scatter(all.curvature, t.curvature, w, logits);
+    scatter(all.fisher, t.fisher, w, logits);
     return PS_OK;
 }
 
-static int pointwise_head(RowsKernel *kernel, int logits, const ps_call *c, int want, double *sum, size_t *bad)
+APART int pointwise_head(RowsKernel *kernel, size_t logits, size_t targets, const ps_call *c, int want, double *sum,
+                         size_t *bad)
 {
     size_t d = c->outputs, tall = d < TILE ? TILE / d : 1;
+    if (c->width != d * logits || (c->y && c->target_kind != (targets == 2 ? PS_PAIRS : PS_REALS)))
+        return PS_BAD_CALL;
     if (d == 1) return kernel(rows_of(c), c->rows, c, want, sum, bad);
     for (size_t row = 0; row < c->rows; row += tall) for (size_t column = 0; column < d; column += TILE) {
         Window w = {row, c->rows - row < tall ? c->rows - row : tall, column, d - column < TILE ? d - column : TILE, d};
-        int status = pointwise_tile(kernel, w, (size_t)logits, c, want, sum, bad);
+        int status = pointwise_tile(kernel, logits, targets, w, c, want, sum, bad);
         if (status != PS_OK) return status;
     }
     return PS_OK;
 }
 
-/* ---- the terms in y alone ---- */
-INLINE int base_loop(Base *base, Support *outside, const ps_call *c, double *sum, size_t *bad)
+/* ---- the terms in y alone: observations in row order, several outputs or not ---- */
+INLINE size_t row_of(size_t observation, size_t outputs)
 {
-    Fixed fixed = fixed_by(c->options);
-    const real *y = c->y, *weights = c->weights;
-    real *nll = c->nll, part[LANES];
-    size_t d = c->outputs, count = c->rows * d;
-    if (!base) return PS_OK;
-    for (size_t i = 0; i < count; i += (size_t)LANES) {
-        size_t n = count - i < (size_t)LANES ? count - i : (size_t)LANES;
-        V t = load_part(y + i, n);
-        Mask wrong = outside(t, fixed);
-        store(part, base(t, fixed));
-        for (size_t e = 0; e < n; e++) {
-            size_t row = (i + e) / d;
-            real w = weights ? weights[row] : 1;
-            if (!(w > 0)) continue;
-            if (any_lane(both(wrong, both(first_lanes(e + 1), negate(first_lanes(e))))))
-                return *bad = row, PS_BAD_TARGET;
-            *sum += (double)(w * part[e]);
-            if (nll) nll[row] += w * part[e];
-        }
+    return outputs == 1 ? observation : observation / outputs;
+}
+/* LANES observations from e on, the last of `count` repeated; weight 0 where there are none. */
+INLINE V base_targets(const real *y, size_t e, size_t count, size_t d, size_t targets, size_t t)
+{
+    real part[LANES];
+    if (d == 1 && targets == 1 && e + (size_t)LANES <= count) return load(y + e);
+    for (size_t i = 0; i < (size_t)LANES; i++) {
+        size_t from = e + i < count ? e + i : count - 1, row = row_of(from, d);
+        part[i] = y[(row * targets + t) * d + (from - row * d)];
     }
+    return load(part);
+}
+INLINE V base_weights(const real *weights, size_t e, size_t count, size_t d)
+{
+    real part[LANES];
+    for (size_t i = 0; i < (size_t)LANES; i++)
+        part[i] = e + i >= count ? 0 : weights ? weights[row_of(e + i, d)] : 1;
+    return load(part);
+}
+
+INLINE int base_loop(Base *base, Support *outside, size_t targets, const ps_call *c, double *sum, size_t *bad)
+{
+    size_t d = c->outputs, count = c->rows * d;
+    real part[LANES], *nll = c->nll;
+    Sum s = no_sum();
+    if (!base) return PS_OK;
+    Obs o = {.fixed = fixed_by(c->options)};
+    for (size_t e = 0; e < count; e += (size_t)LANES) {
+        V w = base_weights(c->weights, e, count, d);
+        Mask live = w > C(0);
+        o.y = base_targets(c->y, e, count, d, targets, 0);
+        o.y2 = targets == 2 ? base_targets(c->y, e, count, d, targets, 1) : C(1) - o.y;
+        Mask wrong = both(live, targets == 2 ? either(outside(o.y, o.fixed), outside(o.y2, o.fixed))
+                                             : outside(o.y, o.fixed));
+        if (any_lane(wrong)) return *bad = row_of(e + (size_t)first_lane(wrong), d), PS_BAD_TARGET;
+        V b = select(live, w * base(o), C(0));
+        s = add(s, b), store(part, b);
+        for (size_t i = 0; nll && i < (size_t)LANES && e + i < count; i++) nll[row_of(e + i, d)] += part[i];
+    }
+    *sum += total_of(s);
     return PS_OK;
 }
+
+/* ---- what a family file says ---- */
+
+/* Once per likelihood: reals in a target, support, terms in y alone. */
+#define LIKELIHOOD(likelihood, targets, outside, base) \
+    static Support *const likelihood##_support = outside; \
+    enum { likelihood##_targets = targets }; \
+    static int likelihood##_terms(const ps_call *c, double *sum, size_t *bad) \
+    { return base_loop(base, outside, targets, c, sum, bad); }
+/* Once per link: the kernels of a formula in terms of the logits. kind says how its gradient is made. */
+#define HEAD(likelihood, link, formula, logits, kind, undefined, hot) \
+    static int likelihood##_##link##_rows(Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad) \
+    { return pointwise_rows((Spec){formula, likelihood##_support, undefined, kind, logits, likelihood##_targets, hot}, \
+                            r, count, c, want, sum, bad); } \
+    static int likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
+    { return pointwise_head(likelihood##_##link##_rows, logits, likelihood##_targets, c, want, sum, bad); }
+/* The same from a likelihood in terms of its mean, likelihood_of, and a link. */
+#define LINKED(likelihood, link, kind, undefined, hot) \
+    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); } \
+    HEAD(likelihood, link, likelihood##_##link, 1, kind, undefined, hot)
 #endif

@@ -12,6 +12,7 @@
 /* cdef: begin */
 enum { PS_F32 = 0, PS_F64 = 1 };                                            /* real */
 enum { PS_REALS = 0, PS_LABELS = 1, PS_ROWS = 2, PS_PAIRS = 3 };            /* target_kind */
+enum { PS_SOFTPLUS = 0, PS_EXP = 1, PS_SQUAREPLUS = 2, PS_LOGVAR = 3 };    /* scale_link */
 enum { PS_BASE = 1, PS_BLOCK = 2 };                                         /* flags */
 enum { PS_IDENTITY = 0, PS_TANH = 1, PS_RELU = 2, PS_ACTIVATIONS = 3 };     /* activation */
 enum { PS_OK = 0, PS_BAD_CALL = 1, PS_BAD_TARGET = 2, PS_BAD_LOGIT = 3, PS_BAD_WEIGHT = 4, PS_UNKNOWN_ISA = 5,
@@ -27,6 +28,7 @@ typedef struct {
     const double *class_weights; /* K doubles, or NULL                                                                */
     size_t components;           /* of a mixture                                                                      */
     int integer;                 /* counts must be whole numbers                                                      */
+    int scale_link;              /* of predicted scales, shapes and concentrations                                    */
 } ps_options;
 
 /* One call of a head; ps_head takes the same things as plain arguments. A bound loss fills it once. */

@@ -160,9 +160,8 @@ class Loss:
 
     @cached_property
     def name(self):
-        """The family's name in the C registry: likelihood/link, likelihood/link/scale link or likelihood/scale link."""
-        chosen = [self._options[key] for key in ("link", "scale_link") if key in self._options]
-        return "/".join([self.likelihood, *(chosen or self.links[:1])])
+        """The head's name in the C registry: likelihood/link. A scale link is an option of the kernel."""
+        return f"{self.likelihood}/{self._options.get('link', self.links[0])}"
 
     @cached_property
     def _row(self):
@@ -170,7 +169,8 @@ class Loss:
 
     @cached_property
     def _c_options(self):
-        return _native.options(**self._fields())
+        scale_link = self._options.get("scale_link", _native.SCALE_LINKS[0])
+        return _native.options(scale_link=_native.SCALE_LINKS.index(scale_link), **self._fields())
 
     def _fields(self):
         """The members of the C struct `ps_options` that this family uses."""

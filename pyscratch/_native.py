@@ -55,6 +55,7 @@ _INDEX = ffi.typeof("size_t *") if available else None
 REALS, LABELS, ROWS, PAIRS = range(4)  # target_kind
 _BASE = 1  # flags: add the terms in y alone
 BAD_CALL, BAD_TARGET, BAD_LOGIT, BAD_WEIGHT = 1, 2, 3, 4  # statuses that a caller explains
+SCALE_LINKS = ("softplus", "exp", "squareplus", "logvar")  # as ps_options numbers them
 ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
 
 

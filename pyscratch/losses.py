@@ -308,7 +308,8 @@ class HeteroscedasticGaussian(Loss):
     min_scale: added to every standard deviation, >= 0. Without it an exactly fitted y has an unbounded likelihood.
     """
 
-    likelihood, scale_links, parameters = "heteroscedastic_gaussian", ("softplus",), ("mean", "scale")
+    likelihood, links, parameters = "heteroscedastic_gaussian", ("identity",), ("mean", "scale")
+    scale_links = ("softplus",)
     examples = ({}, {"min_scale": 0.1})
     support = "finite real numbers"
     ulps = {

@@ -1,10 +1,16 @@
-/* Gaussian with a constant variance v (the dispersion), identity link:
- * nll = (y - z)^2 / (2 v),  base = log(2 pi v) / 2,  curvature = 1 / v.  Bishop (2006), section 3.1.1. */
-INLINE Point gaussian_point(Obs o)
+/* Gaussian with a constant variance v (the dispersion): nll = (y - mean)^2 / (2 v),  base = log(2 pi v) / 2,
+ * V(mean) = 1.  Canonical link: identity.  Bishop (2006), section 3.1.1. */
+INLINE Point gaussian_of(Obs o, Mean m)
 {
-    V r = o.z[0] - o.y, per = o.fixed.per_dispersion;
-    return (Point){.mean = o.z[0], .nll = C(0.5) * r * r * per, .variance = o.fixed.dispersion,
-                   .curv = {per}, .fisher = {per}};
+    V r = m.mean - o.y;
+    return (Point){.mean = m.mean, .nll = C(0.5) * r * r * o.fixed.per_dispersion, .variance = o.fixed.dispersion,
+                   .slope = m.slope, .bend = m.bend, .leverage = m.slope, .tilt = C(0)};
 }
 
-INLINE V gaussian_base(V y, Fixed f) { (void)y; return C(0.5) * vlog(C(6.283185307179586477) * f.dispersion); }
+INLINE V gaussian_base(Obs o) { return C(0.5) * vlog(C(6.283185307179586477) * o.fixed.dispersion); }
+
+LIKELIHOOD(gaussian, 1, outside_reals, gaussian_base)
+LINKED(gaussian, identity, CANONICAL, NULL, HOT)
+LINKED(gaussian, log, CHAINED, NULL, COLD)
+LINKED(gaussian, logit, CHAINED, NULL, COLD)
+LINKED(gaussian, softplus, CHAINED, NULL, COLD)

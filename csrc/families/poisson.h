@@ -1,16 +1,15 @@
-/* Poisson, log link: mean = exp(z),  nll = mean - y z,  base = log y!,  curvature = mean.  McCullagh & Nelder (1989),
- * section 6.2.  A z of -infinity is a rate of exactly 0, under which y = 0 has nll 0: hence `times`. */
-INLINE Point poisson_point(Obs o)
+/* Poisson: nll = mean - y log mean,  base = log y!,  V(mean) = mean.  Canonical link: log.  McCullagh & Nelder (1989),
+ * section 6.2.  A rate of exactly 0 gives y = 0 an nll of 0: hence `times`. */
+INLINE Point poisson_of(Obs o, Mean m)
 {
-    V mean = vexp(o.z[0]);
-    return (Point){.mean = mean, .nll = mean - times(o.y, o.z[0]), .variance = mean, .curv = {mean}, .fisher = {mean}};
+    return (Point){.mean = m.mean, .nll = m.mean - times(o.y, m.log_mean), .variance = m.mean, .slope = m.slope,
+                   .bend = m.bend, .leverage = m.up, .tilt = m.up};
 }
 
-INLINE V poisson_base(V y, Fixed f)
-{
-    (void)f;
-    real part[LANES];
-    int sign;
-    for (int i = 0; i < LANES; i++) part[i] = (real)lgamma_r((double)lane(y, i) + 1.0, &sign);
-    return load(part);
-}
+INLINE V poisson_base(Obs o) { return vlgamma(o.y + C(1)); }
+
+LIKELIHOOD(poisson, 1, outside_counts, poisson_base)
+LINKED(poisson, log, CANONICAL, NULL, HOT)
+LINKED(poisson, softplus, CHAINED, NULL, COLD)
+LINKED(poisson, sqrt, CHAINED, negative, COLD)
+LINKED(poisson, identity, CHAINED, not_positive, COLD)
