@@ -12,6 +12,7 @@ from typing import NamedTuple
 import warnings
 
 import numpy as np
+from numpy import empty, ndarray
 
 from pyscratch import _checks, _native
 from pyscratch._checks import F32, F64, READY
@@ -117,6 +118,7 @@ class Loss:
     support = ""  # which y are possible, in words
     remedy = ""  # what to do about another y
     card = None
+    _weighs_targets = False  # whether Σ w depends on y
 
     _head = _native.head
     _bind = _native.bind
@@ -125,6 +127,8 @@ class Loss:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls._tuple = namedtuple("Parameters", cls.parameters)
+        cls._one_to_one = cls.outputs is Loss.outputs and len(cls.parameters) == 1
+        cls._takes_reals = cls._target is Loss._target and cls.target == _native.REALS
         if "card" in vars(cls) and cls.__doc__:
             lines = cls.card.text().replace("\n", "\n    ")
             cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    Support: {cls.support}\n    {lines}\n    "
@@ -216,23 +220,17 @@ class Loss:
         return self._evaluate(z, y, weights, offset, reduction, out, True, True)
 
     def _ready(self, z, y):
-        """Arguments as the kernels read them. Flat, for a call on a few rows must cost microseconds."""
-        if type(z) is not np.ndarray or z.flags.num & READY != READY:
-            z = _checks.logits(z, y)
-        dtype = z.dtype
+        """Arguments as the kernels read them; the first way out is short, for a call on a few rows costs microseconds."""
+        dtype = z.dtype if type(z) is ndarray and z.flags.num & READY == READY else None
         if (dtype is not F64 and dtype is not F32) or not 0 < z.ndim < 3:
             z = _checks.logits(z, y)
             dtype = z.dtype
         rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
-        outputs = self.outputs(width)
-        if (
-            type(y) is np.ndarray
-            and y.dtype is dtype
-            and y.flags.num & READY == READY
-            and (y.shape == (rows, outputs) or (outputs == 1 and y.shape == (rows,)))
-            and self.target == _native.REALS
-        ):
-            return z, y, _native.REALS, rows, outputs, width
+        outputs = width if self._one_to_one and width else self.outputs(width)
+        if self._takes_reals and type(y) is ndarray and y.dtype is dtype and y.flags.num & READY == READY:
+            shape = y.shape
+            if (outputs == 1 and shape[0] == rows) if len(shape) == 1 else shape == (rows, outputs):
+                return z, y, 0, rows, outputs, width
         y, kind = self._target(y, rows, outputs, width, dtype)
         return z, y, kind, rows, outputs, width
 
@@ -256,7 +254,7 @@ class Loss:
             z, offset = self._offset(z, offset, rows, outputs)
         if weights is not None:
             weights = _checks.weights(weights, rows, z.dtype)
-        weight = self._weight(rows, y, weights)
+        weight = float(rows) if weights is None and not self._weighs_targets else self._weight(rows, y, weights)
         scale = 1.0
         if reduction == "mean":
             scale = 1.0 / weight if weight else 0.0
@@ -268,7 +266,7 @@ class Loss:
             if grad is not None and np.may_share_memory(grad, z):  # nothing is overwritten before it is checked
                 self._head(rows, outputs, width, z, offset, kind, y, weights, 1.0, True)
         if gradient and grad is None:
-            grad = np.empty(z.shape, z.dtype)
+            grad = empty(z.shape, z.dtype)
         if value and nll is None and reduction == "none":
             nll = np.empty(rows, z.dtype)
         total = self._head(rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad)

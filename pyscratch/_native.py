@@ -99,23 +99,24 @@ def options(class_weights=None, **fields):
 
 def head(
     loss, rows, outputs, width, z, offset, kind, y, weights, scale=1.0, value=False, nll=None, grad=None,
-    params=None, mean=None, variance=None, curvature=None, fisher=None,
+    params=None, mean=None, variance=None, curvature=None, fisher=None, bad=NULL,
 ):  # fmt: skip
     """Run a head once (`ps_head`): fill the arrays that are not None, return Σ w nll if ``value``."""
     total = _new(_PAIR) if value else NULL
-    arguments = (
+    status = _ps_head(
         loss._row, loss._c_options, z.itemsize >> 3, rows, outputs, width, _pointer(z),
         NULL if offset is None else _pointer(offset), kind, NULL if y is None else _pointer(y),
         NULL if weights is None else _pointer(weights), scale, _BASE, total,
         NULL if nll is None else _pointer(nll), NULL if grad is None else _pointer(grad),
         NULL if params is None else _pointer(params), NULL if mean is None else _pointer(mean),
         NULL if variance is None else _pointer(variance), NULL if curvature is None else _pointer(curvature),
-        NULL if fisher is None else _pointer(fisher),
+        NULL if fisher is None else _pointer(fisher), bad,
     )  # fmt: skip
-    status = _ps_head(*arguments, NULL)
     if status:
-        bad = _new(_INDEX)  # only now: the row costs an allocation, and nothing else has changed
-        _check(_ps_head(*arguments, bad), loss._explain, bad[0], z, y, weights)
+        if bad is NULL:  # ask again for the row: it costs an allocation, and the inputs are as they were
+            head(loss, rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad, params, mean, variance,
+                 curvature, fisher, _new(_INDEX))  # fmt: skip
+        _check(status, loss._explain, bad[0], z, y, weights)
     return total[0] if value else None
 
 

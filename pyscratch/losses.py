@@ -167,6 +167,7 @@ class Categorical(Loss):
         if smoothing >= 1:
             raise ValueError(f"smoothing must be below 1, not {smoothing}")
         self._freeze(class_weights=class_weights, smoothing=smoothing)
+        vars(self)["_weighs_targets"] = class_weights is not None
 
     def _fields(self):
         return {"class_weights": self.class_weights, "smoothing": self.smoothing}
