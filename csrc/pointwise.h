@@ -61,52 +61,57 @@ typedef struct {
 enum { COLD = 0, HOT = 1 };
 typedef struct { Mask y, z; } Wrong;             /* targets outside the support, logits outside the domain */
 
-/* Reads, evaluates and writes the LANES observations at r. */
-INLINE Wrong pointwise_step(const Spec k, int want, int weighted, Rows r, Fixed fixed, V scale, Sum *sum)
+/* Reads, evaluates and writes the LANES observations from i on. bare: targets and gradient are there, nothing else is. */
+INLINE Wrong pointwise_step(const Spec k, int want, int bare, Rows r, size_t i, Fixed fixed, V scale, Sum *sum)
 {
+    size_t at = i * (size_t)k.logits;
+    int weighted = !bare && r.weights, known = bare || r.y;
     V y[MAX_LOGITS] = {C(0), C(0)};
-    if (r.y) load_logits(y, r.y, k.targets);
-    Obs o = {.y = y[0], .y2 = k.targets == 2 && r.y ? y[1] : C(1) - y[0], .fixed = fixed, .want = want};
-    load_logits(o.z, r.z, k.logits);
-    if (r.offset) o.z[0] = o.z[0] + load(r.offset);
+    if (known) load_logits(y, r.y + i * (size_t)k.targets, k.targets);
+    Obs o = {.y = y[0], .y2 = k.targets == 2 && known ? y[1] : C(1) - y[0], .fixed = fixed, .want = want};
+    load_logits(o.z, r.z + at, k.logits);
+    if (!bare && r.offset) o.z[0] = o.z[0] + load(r.offset + i);
     Point p = with_gradient(k.family(o), o, k.kind);
-    V w = weighted ? load(r.weights) : C(1);
-    Mask live = weighted ? w > C(0) : first_lanes((size_t)LANES);
+    Mask live = first_lanes((size_t)LANES);
     if (weighted) {
+        V w = load(r.weights + i);
+        live = w > C(0);
         weigh(&p.nll, 1, w, live), weigh(p.grad, k.logits, w, live);
         weigh(p.curv, k.logits, w, live), weigh(p.fisher, k.logits, w, live);
     }
     if (want & VALUE) *sum = add(*sum, p.nll);
-    if (want & VALUE && r.nll) store(r.nll, p.nll);
-    for (int i = 0; i < k.logits; i++) p.grad[i] = p.grad[i] * scale;
-    if (want & GRAD && r.grad) store_logits(r.grad, p.grad, k.logits);
+    if (want & VALUE && !bare && r.nll) store(r.nll + i, p.nll);
+    for (int j = 0; j < k.logits; j++) p.grad[j] = p.grad[j] * scale;
+    if (want & GRAD && (bare || r.grad)) store_logits(r.grad + at, p.grad, k.logits);
     if (want & MORE) {
-        if (r.params) store_logits(r.params, k.logits == 1 ? &p.mean : p.param, k.logits);
-        if (r.mean) store(r.mean, p.mean);
-        if (r.variance) store(r.variance, p.variance);
-        if (r.curvature) store_logits(r.curvature, p.curv, k.logits);
-        if (r.fisher) store_logits(r.fisher, p.fisher, k.logits);
+        if (r.params) store_logits(r.params + at, k.logits == 1 ? &p.mean : p.param, k.logits);
+        if (r.mean) store(r.mean + i, p.mean);
+        if (r.variance) store(r.variance + i, p.variance);
+        if (r.curvature) store_logits(r.curvature + at, p.curv, k.logits);
+        if (r.fisher) store_logits(r.fisher + at, p.fisher, k.logits);
     }
     Wrong wrong = {first_lanes(0), first_lanes(0)};
-    if (r.y) wrong.y = k.outside(y[0], fixed);
-    if (r.y && k.targets == 2) wrong.y = either(wrong.y, k.outside(y[1], fixed));
+    if (known) wrong.y = k.outside(y[0], fixed);
+    if (known && k.targets == 2) wrong.y = either(wrong.y, k.outside(y[1], fixed));
     if (k.undefined) wrong.z = k.undefined(o.z[0]);
     if (weighted) wrong.y = both(wrong.y, live), wrong.z = both(wrong.z, live);
     return wrong;
 }
 
-INLINE int pointwise_loop(const Spec k, int want, int weighted, Rows r, size_t count, const ps_call *c, Sum *sum,
+INLINE int pointwise_loop(const Spec k, int want, int bare, Rows r, size_t count, const ps_call *c, double *sum,
                           size_t *bad)
 {
     Fixed fixed = fixed_by(c->options);
     V scale = C(c->scale);
+    Sum s = no_sum();
     for (size_t i = 0; i < count; i += (size_t)LANES) {
-        Wrong wrong = pointwise_step(k, want, weighted, rows_at(r, i, k.logits, k.targets), fixed, scale, sum);
+        Wrong wrong = pointwise_step(k, want, bare, r, i, fixed, scale, &s);
         Mask any = either(wrong.y, wrong.z);
         if (!any_lane(any)) continue;
         *bad = i + (size_t)first_lane(any);
         return first_lane(wrong.y) == first_lane(any) ? PS_BAD_TARGET : PS_BAD_LOGIT;
     }
+    *sum += total_of(s);
     return PS_OK;
 }
 
@@ -148,20 +153,18 @@ typedef int RowsKernel(Rows r, size_t count, const ps_call *c, int want, double 
  * quantities, other rows, the last incomplete vector) goes through one general loop: the same formulas, the same bits. */
 INLINE int pointwise_rows(const Spec k, Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad)
 {
-    Sum s = no_sum();
     Tail t;
     size_t whole = count - count % (size_t)LANES, left = count - whole, first = 0, n = (size_t)k.logits;
     Rows last = rows_at(r, whole, k.logits, k.targets);
-    int hot = k.hot && !r.weights && !(want & MORE), status = PS_OK;
-    if (hot && want == GRAD) status = pointwise_loop(k, GRAD, 0, r, whole, c, &s, bad);
-    else if (hot) status = pointwise_loop(k, VALUE | GRAD, 0, r, whole, c, &s, bad);
-    for (int part = hot; part < 2 && status == PS_OK; part++) {
+    int bare = k.hot && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll, status = PS_OK;
+    if (bare && want == GRAD) status = pointwise_loop(k, GRAD, 1, r, whole, c, sum, bad);
+    else if (bare) status = pointwise_loop(k, VALUE | GRAD, 1, r, whole, c, sum, bad);
+    for (int part = bare; part < 2 && status == PS_OK; part++) {
         if (part == 1 && !left) break;
         if (part == 1) r = tail_in(&t, last, left, n, (size_t)k.targets), first = whole, whole = (size_t)LANES;
-        status = pointwise_loop(k, want, r.weights != NULL, r, whole, c, &s, bad);
+        status = pointwise_loop(k, want, 0, r, whole, c, sum, bad);
         if (part == 1) *bad += first, tail_out(last, &t, left, n);
     }
-    *sum += total_of(s);
     return status;
 }
 

@@ -236,7 +236,13 @@ typedef struct { D part[D_PARTS]; } Sum;
 INLINE Sum no_sum(void) { return (Sum){{{0}}}; }
 INLINE Sum add(Sum s, V x)
 {
-#if REAL_BITS == 32
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    s.part[0] += (D)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
+    s.part[1] += (D)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    s.part[0] += (D)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x));
+    s.part[1] += (D)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)x, 1));
+#elif REAL_BITS == 32
     typedef float Half __attribute__((vector_size(ISA_BYTES / 2)));
     Half half[2];
     memcpy(half, &x, sizeof x);
