@@ -38,6 +38,7 @@ class Body:
     """
 
     def __init__(self, stack, n_in, capacity, dtype, gradients=True):
+        dtype = np.dtype(dtype)
         self.x = np.zeros((capacity, n_in), dtype)
         self._forward, backward = [], []
         stages = list(_stages(stack))
@@ -272,7 +273,7 @@ class Plan:
         self.mean_weight = self.weight / len(rows.used)
         native = all(map(is_native, net.layers))
         self.body = Body(net.layers, net.n_in, capacity, net.dtype) if native else PythonBody(net, capacity)
-        if native and _hooked(loss) and loss._head is _native.head:
+        if native and _hooked(loss) and type(loss)._head is _native.head:
             self.head = BoundHead(loss, rows, net.width, capacity, self.body)
         else:
             self.head = (HookHead if _hooked(loss) else Head)(loss, rows, net.width, capacity)

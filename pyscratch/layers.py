@@ -75,9 +75,8 @@ class Layer:
     def description(self):
         """A copy without parameters: what the constructor made."""
         layer = copy.copy(self)
-        for name in self._held:
-            del layer.__dict__[name]
-        layer.__dict__.pop("_held", None)
+        for name in (*self._held, "_held", "_x", "_y"):
+            layer.__dict__.pop(name, None)
         return copy.deepcopy(layer)
 
     def place(self, values, gradients):

@@ -1,0 +1,99 @@
+"""What the tests of layers, networks and training share: every head with data drawn from its own distribution."""
+
+import numpy as np
+
+import pyscratch as ps
+from pyscratch import _native, losses, reference
+
+MODULES = [reference] + ([ps] if _native.available else [])
+BOTH = len(MODULES) == 2
+
+
+def module_id(module):
+    return module.__name__.rpartition(".")[2]
+
+
+def heads():
+    """(class name, options) of every family and example that both sides have."""
+    built = _native.families() if _native.available else ()
+    for name, cls in losses.families.items():
+        for options in cls.examples:
+            if not built or cls(**options).name in built:
+                yield name, dict(options)
+
+
+HEADS = list(heads())
+HEAD_IDS = [name + "-".join(["", *map(str, options.values())]) for name, options in HEADS]
+
+
+def make_loss(module, head):
+    name, options = head
+    families = reference.families if module is reference else losses.families
+    return families[name](**options)
+
+
+def make_width(loss):
+    """Logits for one output, or for three classes."""
+    return loss.width(3) if loss.target == _native.LABELS else loss.width()
+
+
+def features(rows, n_in=5, seed=1):
+    return np.random.default_rng(seed).normal(size=(rows, n_in))
+
+
+def targets(head, X, seed=2):
+    """Targets of the family itself, at logits that depend on X."""
+    loss = make_loss(reference, head)
+    rng = np.random.default_rng(seed)
+    z = 0.5 * X @ rng.normal(size=(X.shape[1], make_width(loss)))
+    return loss.distribution(z).sample(rng)
+
+
+def make_network(module, head=("Gaussian", {}), hidden=(7,), activation="Tanh", n_in=5, rng=0, dtype=np.float64):
+    loss = make_loss(module, head)
+    stack, width = [], n_in
+    for size in hidden:
+        stack += [module.Dense(width, size), getattr(module, activation)()]
+        width = size
+    return module.Network([*stack, module.Dense(width, make_width(loss))], loss, rng=rng, dtype=dtype)
+
+
+class Gain(ps.Layer):
+    """A layer whose parameter the network holds: y = s x."""
+
+    def __init__(self, features, start=1.0):
+        self.n_in = self.n_out = self.features = features
+        self.start = start
+
+    def shapes(self):
+        return {"s": (self.features,)}
+
+    def draw(self, rng):
+        return {"s": np.full(self.features, self.start)}
+
+    def forward(self, x):
+        self.x = x
+        return x * self.s
+
+    def backward(self, g):
+        self.ds = (g * self.x).sum(axis=0)
+        return g * self.s
+
+
+class Shift:
+    """A layer that derives from nothing and holds its own array: y = x + t. Its gradient is a new array every time."""
+
+    def __init__(self, features):
+        self.features = features
+        self.t = np.linspace(-0.1, 0.1, features)
+        self.gradient = np.zeros(features)
+
+    def forward(self, x):
+        return x + self.t
+
+    def backward(self, g):
+        self.gradient = g.sum(axis=0)
+        return g
+
+    def parameters(self):
+        return [(self.t, self.gradient)]
