@@ -316,14 +316,19 @@ class HeteroscedasticGaussian(NumpyHead, losses.HeteroscedasticGaussian):
         return p[1] ** 2
 
     def _log_scale(self, z):
-        """log scale with its first and second derivative by the logit."""
+        """log scale and its derivative by the logit."""
         link = SCALE_LINKS[self.scale_link]
         if not self.min_scale:
-            return link.log(z), link.slope(z), link.bend(z)
+            return link.log(z), link.slope(z)
         scale = link.value(z) + self.min_scale
-        share = link.value(z) / scale  # how much of the scale the logit moves
-        slope = link.slope(z) * share
-        return np.log(scale), slope, link.bend(z) * share + slope * link.slope(z) * (1 - share)
+        return np.log(scale), link.slope(z) * link.value(z) / scale
+
+    def _bend(self, z):
+        """The second derivative of log scale by the logit."""
+        link = SCALE_LINKS[self.scale_link]
+        share = link.value(z) / (link.value(z) + self.min_scale)  # how much of the scale the logit moves
+        bend = link.bend(z)
+        return bend * share + link.slope(z) ** 2 * share * (1 - share) if self.min_scale else bend
 
     def _u(self, z, p, y):
         """(y − mean) / scale; a scale that has underflowed is divided by in two steps, from its logarithm."""
@@ -331,21 +336,21 @@ class HeteroscedasticGaussian(NumpyHead, losses.HeteroscedasticGaussian):
         return np.where(p[1] > 1e-30, (y - p[0]) / p[1], times(times(y - p[0], root), root))
 
     def _nll(self, z, p, y):
-        log_scale, _, _ = self._log_scale(z[1])
+        log_scale, _ = self._log_scale(z[1])
         return self._u(z, p, y) ** 2 / 2, log_scale, np.full_like(y, HALF_LOG_2PI)
 
     def _grad(self, z, p, y):
-        _, slope, _ = self._log_scale(z[1])
-        u, per_scale = self._u(z, p, y), np.exp(-self._log_scale(z[1])[0])
+        log_scale, slope = self._log_scale(z[1])
+        u, per_scale = self._u(z, p, y), np.exp(-log_scale)
         return [(times(-u, per_scale),), (slope, -slope * u**2)]
 
     def _curvature(self, z, p, y):
-        _, slope, bend = self._log_scale(z[1])
+        (_, slope), bend = self._log_scale(z[1]), self._bend(z[1])
         u2 = self._u(z, p, y) ** 2
         return [(1 / p[1] ** 2,), (bend, -times(bend, u2), 2 * slope**2 * u2)]
 
     def _fisher(self, z, p):
-        _, slope, _ = self._log_scale(z[1])
+        _, slope = self._log_scale(z[1])
         return [(1 / p[1] ** 2,), (2 * slope**2,)]
 
 
