@@ -77,7 +77,7 @@ INLINE Mean cloglog_link(V z)
     V x = vexp(z), rest = vexp(-x), mean = -vexpm1(-x), grown = vexpm1(x);
     V log_mean = select(x < C(0.6931471805599453094), vlog(mean), vlog1p(-rest));
     return (Mean){.mean = mean, .rest = rest, .log_mean = select(z < SOFTPLUS_TAIL, z - C(0.5) * x, log_mean),
-                  .log_rest = -x, .slope = times(x, rest),
+                  .log_rest = -x, .slope = times(rest, x),
                   .up = select(z < SOFTPLUS_TAIL, C(1) - C(0.5) * x, select(grown > C(REAL_MAX), C(0), x / grown)),
                   .down = x, .bend = C(1) - x};
 }

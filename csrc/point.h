@@ -16,6 +16,7 @@ typedef struct {
 typedef struct {
     V z[MAX_LOGITS];               /* the logits of one observation, offset added   */
     V y, y2;                       /* the target; pairs: successes and failures; a proportion: y and 1 - y */
+    V count;                       /* y + y2 of pairs, otherwise 1                                         */
     Fixed fixed;
     int want;                      /* what the kernel wants: to leave out what is costly and not wanted    */
 } Obs;
@@ -52,7 +53,7 @@ enum {
  * mean - y has lost. For pairs, y2 mean - y rest = n mean - y. */
 INLINE V residual(Point p, Obs o, int kind)
 {
-    if (kind & RELATIVE) return C(1) - times(o.y, p.inverse);
+    if (kind & RELATIVE) return C(1) - o.y * p.inverse;
     return kind & PROPORTION ? o.y2 * p.mean - o.y * p.rest : p.mean - o.y;
 }
 
@@ -61,11 +62,11 @@ INLINE V residual(Point p, Obs o, int kind)
 INLINE Point with_gradient(Point p, Obs o, int kind)
 {
     if (kind == OWN) return p;
-    V per = o.fixed.per_dispersion, count = kind & PROPORTION ? o.y + o.y2 : C(1);
+    V per = o.fixed.per_dispersion;
     V g = residual(p, o, kind) * per;
     p.grad[0] = kind & CHAINED ? g * p.leverage : g;
     V information = kind & RELATIVE ? p.up : p.slope;
-    p.fisher[0] = (kind & CHAINED ? information * p.leverage : information) * per * count;
+    p.fisher[0] = (kind & CHAINED ? information * p.leverage : information) * per * o.count;
     p.curv[0] = kind & CHAINED ? p.fisher[0] + p.grad[0] * (p.bend - p.tilt) : p.fisher[0];
     return p;
 }

@@ -69,6 +69,7 @@ INLINE Wrong pointwise_step(const Spec k, int want, int bare, Rows r, size_t i, 
     V y[MAX_LOGITS] = {C(0), C(0)};
     if (known) load_logits(y, r.y + i * (size_t)k.targets, k.targets);
     Obs o = {.y = y[0], .y2 = k.targets == 2 && known ? y[1] : C(1) - y[0], .fixed = fixed, .want = want};
+    o.count = k.targets == 2 && known ? o.y + o.y2 : C(1);
     load_logits(o.z, r.z + at, k.logits);
     if (!bare && r.offset) o.z[0] = o.z[0] + load(r.offset + i);
     Point p = with_gradient(k.family(o), o, k.kind);

@@ -16,7 +16,7 @@ INLINE Point bernoulli_logit(Obs o)
     Logistic l = logistic(z);
     V spread = l.sigmoid * l.rest;
     return (Point){.mean = l.sigmoid, .rest = l.rest, .variance = spread, .slope = spread,
-                   .nll = times(abs_(z), select(z >= C(0), o.y2, o.y)) + (o.y + o.y2) * l.log1p_t};
+                   .nll = times(select(z >= C(0), o.y2, o.y), abs_(z)) + o.count * l.log1p_t};
 }
 
 INLINE V binomial_base(Obs o) { return -vlog_choose(o.y + o.y2, o.y); }

@@ -5,7 +5,7 @@ INLINE Point gamma_of(Obs o, Mean m)
 {
     V k = o.fixed.per_dispersion;
     return (Point){.mean = m.mean, .inverse = m.inverse, .variance = m.mean * m.mean * o.fixed.dispersion,
-                   .nll = k * (times(o.y, m.inverse) + m.log_mean), .slope = m.slope, .up = m.up, .bend = m.bend,
+                   .nll = k * (o.y * m.inverse + m.log_mean), .slope = m.slope, .up = m.up, .bend = m.bend,
                    .leverage = m.up, .tilt = C(2) * m.up};
 }
 
