@@ -161,6 +161,6 @@ INLINE Scale scale_of(V z, Fixed f)
     Scale s = f.scale_link == PS_SOFTPLUS ? softplus_scale(z)
             : f.scale_link == PS_SQUAREPLUS ? squareplus_scale(z)
             : exponential_scale(z, C(f.scale_link == PS_LOGVAR ? 0.5 : 1.0));
-    return any_lane(f.min_scale > C(0)) ? floored_scale(s, f.min_scale) : s;
+    return f.floored ? floored_scale(s, f.min_scale) : s;
 }
 #endif

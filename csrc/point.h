@@ -10,7 +10,7 @@ typedef struct {
     V power;                       /* Tweedie                                       */
     V min_scale;                   /* added to a predicted scale                    */
     Mask integer;                  /* counts must be whole                          */
-    int scale_link;                /* of a predicted scale, shape or concentration  */
+    int scale_link, floored;       /* of a predicted scale; whether min_scale > 0   */
 } Fixed;
 
 typedef struct {
@@ -81,6 +81,7 @@ INLINE Fixed fixed_by(const ps_options *options)
     f.min_scale = C(options->min_scale);
     f.integer = first_lanes(options->integer ? (size_t)LANES : 0);
     f.scale_link = options->scale_link;
+    f.floored = options->min_scale > 0;
     return f;
 }
 

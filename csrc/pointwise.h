@@ -61,7 +61,8 @@ typedef struct {
 enum { COLD = 0, HOT = 1 };
 typedef struct { Mask y, z; } Wrong;             /* targets outside the support, logits outside the domain */
 
-/* Reads, evaluates and writes the LANES observations from i on. bare: targets and gradient are there, nothing else is. */
+/* Reads, evaluates and writes the LANES observations from i on. bare: targets and gradient are there, nothing else
+ * is, and a predicted scale has the default link. */
 INLINE Wrong pointwise_step(const Spec k, int want, int bare, Rows r, size_t i, Fixed fixed, V scale, Sum *sum)
 {
     size_t at = i * (size_t)k.logits;
@@ -105,6 +106,7 @@ INLINE int pointwise_loop(const Spec k, int want, int bare, Rows r, size_t count
     Fixed fixed = fixed_by(c->options);
     V scale = C(c->scale);
     Sum s = no_sum();
+    if (bare) fixed.scale_link = PS_SOFTPLUS, fixed.floored = 0;          /* constants, which the loop is compiled for */
     for (size_t i = 0; i < count; i += (size_t)LANES) {
         Wrong wrong = pointwise_step(k, want, bare, r, i, fixed, scale, &s);
         Mask any = either(wrong.y, wrong.z);
@@ -157,7 +159,8 @@ INLINE int pointwise_rows(const Spec k, Rows r, size_t count, const ps_call *c, 
     Tail t;
     size_t whole = count - count % (size_t)LANES, left = count - whole, first = 0, n = (size_t)k.logits;
     Rows last = rows_at(r, whole, k.logits, k.targets);
-    int bare = k.hot && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll, status = PS_OK;
+    int usual = c->options->scale_link == PS_SOFTPLUS && !(c->options->min_scale > 0), status = PS_OK;
+    int bare = k.hot && usual && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll;
     if (bare && want == GRAD) status = pointwise_loop(k, GRAD, 1, r, whole, c, sum, bad);
     else if (bare) status = pointwise_loop(k, VALUE | GRAD, 1, r, whole, c, sum, bad);
     for (int part = bare; part < 2 && status == PS_OK; part++) {
