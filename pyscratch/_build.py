@@ -1,4 +1,4 @@
-"""The cffi build of ``pyscratch._lib``: what Python may call is cut out of ``csrc/pyscratch.h``, which C includes too."""
+"""The cffi build of ``pyscratch._lib``: declarations are cut out of ``csrc/pyscratch.h``, which C includes too."""
 
 from pathlib import Path
 import platform

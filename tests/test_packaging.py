@@ -97,7 +97,8 @@ def test_every_included_file_is_a_dependency(monkeypatch):
     import _build
 
     texts = [path.read_text() for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".inc")]
-    included = {Path(name).name for text in texts for name in re.findall(r'^\s*#\s*include\s+"(.+)"', text, re.MULTILINE)}
+    include = re.compile(r'^\s*#\s*include\s+"(.+)"', re.MULTILINE)
+    included = {Path(name).name for text in texts for name in include.findall(text)}
     assert "pointwise.h" in included
     assert included <= {Path(path).name for path in _build.included()}
 
@@ -135,3 +136,9 @@ def test_the_reference_works_in_an_unbuilt_clone(copy):
     done = without_kernels(copy, program)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == 1.0
+
+
+def test_the_programs_of_the_readme_run_word_for_word(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 2
+    run(sys.executable, "-c", "\n".join(blocks), folder=ROOT)

@@ -1,0 +1,80 @@
+"""`python -m pyscratch.compare`: it sees a difference where there is one, and none where there is none."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pyscratch import compare, losses, reference
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+INTERLEAVED = compare.interleaved
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Small and few: what is timed is of no interest here."""
+    monkeypatch.setattr(compare, "ROWS", 400)
+    monkeypatch.setattr(compare, "interleaved", lambda functions, repeats: [1e-3, 2e-3])
+
+
+def test_gap_is_relative_to_one_and_takes_equal_infinities_as_equal():
+    assert compare.gap([1.0, 200.0], [1.0, 100.0]) == 1.0
+    assert compare.gap([1e-9], [0.0]) == pytest.approx(1e-9)
+    assert compare.gap([np.inf, np.nan], [np.inf, np.nan]) == 0
+    assert compare.gap([np.inf], [1.0]) == np.inf
+    assert np.isnan(compare.gap([np.nan], [1.0]))
+    assert compare.gap([], []) == 0
+
+
+def test_contenders_take_turns():
+    calls = []
+    times = INTERLEAVED([lambda: calls.append("a"), lambda: calls.append("b")], repeats=3, least=0.0)
+    assert len(times) == 2 and min(times) > 0
+    assert "".join(calls) == "ab" * 4  # once to see how long it takes, then three times
+
+
+@pytest.mark.parametrize("loss, twin", list(compare.pairs()), ids=repr)
+def test_draws_lie_in_the_support(loss, twin):
+    z, y = compare.draw(twin, 300, compare.outputs_of(loss), np.random.default_rng(0))
+    assert z.shape == (300, loss.width(compare.outputs_of(loss)))
+    assert np.isfinite(twin.nll(z, y))
+    assert len(np.unique(y)) > 1
+
+
+@pytest.mark.parametrize("name", losses.families)
+@pytest.mark.parametrize("precision", [[], ["--float32"]])
+def test_library_and_reference_agree(name, precision, capsys):
+    assert compare.main([name.lower(), *precision]) == 0
+    told = capsys.readouterr().out
+    assert "training" in told and "agree" in told
+
+
+def test_a_wrong_formula_is_seen(monkeypatch, capsys):
+    class Poisson(reference.Poisson):
+        def _grad(self, z, mean, y):
+            return [(mean * (1 + 1e-6), -y)]
+
+    monkeypatch.setitem(reference.families, "Poisson", Poisson)
+    assert compare.main(["Poisson"]) == 1
+    assert "differ by more than" in capsys.readouterr().out
+
+
+def test_an_unknown_head_names_those_there_are(capsys):
+    with pytest.raises(SystemExit) as stop:
+        compare.main(["Puasson"])
+    assert stop.value.code == 2
+    assert "Poisson" in capsys.readouterr().err
+
+
+def test_as_a_command_it_needs_nothing_but_numpy():
+    program = "import sys; sys.modules.update(scipy=None, mpmath=None, pytest=None); " \
+              "from pyscratch import compare; compare.ROWS = 100; sys.exit(compare.main(['bernoulli']))"  # fmt: skip
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
