@@ -16,7 +16,7 @@ from pyscratch._loss import Loss, Total
 class Diverged(Exception):
     """The loss of a batch (counted from 1), or the weights after it, are not finite."""
 
-    def __init__(self, batch, what="the loss"):
+    def __init__(self, batch, what="the loss is"):
         super().__init__(batch, what)
         self.batch, self.what = batch, what
 
@@ -92,20 +92,20 @@ def _stages(stack):
 class PythonBody:
     """Any layers, through their own `forward` and `backward`."""
 
-    def __init__(self, net, capacity):
+    def __init__(self, net, n_in, capacity):
         self.net = net
-        self.x = np.zeros((capacity, net.n_in), net.dtype)
+        self.x = np.zeros((capacity, n_in), net.dtype)
 
     def forward(self, count):
         x = self.x[:count].copy()        # a layer keeps its input, and the buffer is refilled
         for layer in self.net.layers:
             x = layer.forward(x)
-        return self.net.checked_logits(x, count)
+        return self.net._checked_logits(x, count)
 
     def backward(self, count, g):
         for layer in reversed(self.net.layers):
             g = layer.backward(g)
-        self.net.gather_gradients()
+        self.net._gather_gradients()
 
 
 class Rows:
@@ -270,9 +270,11 @@ class Plan:
         self.weight = rows.weight(loss)
         if not self.weight > 0:
             raise ValueError("the weights of the training rows add up to 0: there is nothing to fit")
+        self.batches = -(-len(rows.used) // capacity)
         self.mean_weight = self.weight / len(rows.used)
         native = all(map(is_native, net.layers))
-        self.body = Body(net.layers, net.n_in, capacity, net.dtype) if native else PythonBody(net, capacity)
+        n_in = rows.X.shape[1]
+        self.body = Body(net.layers, n_in, capacity, net.dtype) if native else PythonBody(net, n_in, capacity)
         if native and _hooked(loss) and type(loss)._head is _native.head:
             self.head = BoundHead(loss, rows, net.width, capacity, self.body)
         else:

@@ -82,6 +82,8 @@ def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks,
         for epoch in range(1, epochs + 1):
             begin = time.perf_counter()
             total = plan.epoch(net.rng.permutation(plan.used) if shuffle else plan.used)
+            if not np.isfinite(net.values).all():
+                raise Diverged(plan.batches, "the weights are")
             good = keep(good, net.values)
             history.nll.append(total.mean)
             history.learning_rate.append(plan.rate)
@@ -99,9 +101,9 @@ def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks,
             history.stopped = "epochs"
     except Diverged as error:
         net.values[...] = good
-        net.forget()
+        net._forget()
         raise FloatingPointError(
-            f"fit stopped: {error.what} in epoch {epoch}, batch {error.batch}; the weights are those of "
+            f"fit stopped: {error.what} not finite in epoch {epoch}, batch {error.batch}; the weights are those of "
             f"{f'epoch {epoch - 1}' if epoch > 1 else 'before the fit'}. Standardise X, try a lower learning rate "
             f"than {plan.rate:g}, or look for outliers in y") from None
     finally:

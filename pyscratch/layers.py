@@ -72,14 +72,14 @@ class Layer:
         """The constructor's arguments, read back from attributes of the same names; `Network.save` writes them."""
         return options_of(self)
 
-    def description(self):
+    def _description(self):
         """A copy without parameters: what the constructor made."""
         layer = copy.copy(self)
         for name in (*self._held, "_held", "_x", "_y"):
             layer.__dict__.pop(name, None)
         return copy.deepcopy(layer)
 
-    def place(self, values, gradients):
+    def _place(self, values, gradients):
         """Takes views into two flat arrays as parameters and gradients; returns how many elements were taken."""
         start, held = 0, []
         for name, shape in self.shapes().items():
@@ -91,7 +91,7 @@ class Layer:
         self._held = tuple(held)
         return start
 
-    def count(self):
+    def _size(self):
         """How many numbers the network has to hold for this layer."""
         return sum(int(np.prod(shape)) for shape in self.shapes().values())
 

@@ -83,7 +83,7 @@ class Network:
 
     def _place(self, values=None):
         """Cuts the layers' parameters out of one flat array; a layer with its own arrays gets a place to copy to."""
-        sizes = [layer.count() if _held(layer) else sum(np.size(value) for value, _ in layer.parameters())
+        sizes = [layer._size() if _held(layer) else sum(np.size(value) for value, _ in layer.parameters())
                  for layer in self.layers]
         self.values = np.zeros(sum(sizes), self.dtype) if values is None else values
         self.gradients = np.zeros(sum(sizes), self.dtype)
@@ -92,7 +92,7 @@ class Network:
             place = slice(start, start + size)
             start += size
             if _held(layer):
-                layer.place(self.values[place], self.gradients[place])
+                layer._place(self.values[place], self.gradients[place])
             elif size:
                 self._foreign.append((layer, place))
 
@@ -101,7 +101,7 @@ class Network:
         for layer, place in self._foreign:
             self.values[place] = np.concatenate([np.ravel(value) for value, _ in layer.parameters()])
 
-    def gather_gradients(self):
+    def _gather_gradients(self):
         """Copies the gradients of layers that hold their own arrays into `gradients`."""
         for layer, place in self._foreign:
             for value, gradient in layer.parameters():
@@ -128,16 +128,16 @@ class Network:
         x = self._features(X)
         for layer in self.layers:
             x = layer.forward(x)
-        return _added(self.checked_logits(x, len(x)), self._offset(offset, len(x)))
+        return _added(self._checked_logits(x, len(x)), self._offset(offset, len(x)))
 
     def backward(self, g):
         """From g (n, width) = d loss / d logits of the last `forward`: fills the gradients, returns d loss / d X."""
         for layer in reversed(self.layers):
             g = layer.backward(g)
-        self.gather_gradients()
+        self._gather_gradients()
         return g
 
-    def checked_logits(self, x, count):
+    def _checked_logits(self, x, count):
         """What the last layer returned, as a ready array (count, width)."""
         x = np.require(x, self.dtype, "CA")
         if x.ndim != 2 or len(x) != count or (self.width is not None and x.shape[1] != self.width):
@@ -284,6 +284,9 @@ class Network:
             raise ValueError(f"min_delta must be finite and >= 0, got {min_delta!r}")
         optimizer = self._checked_optimizer(optimizer)
         callbacks = (callbacks,) if callable(callbacks) else tuple(callbacks)
+        for index, callback in enumerate(callbacks):
+            if not callable(callback):
+                raise TypeError(f"callbacks[{index}] = {callback!r} cannot be called: callback(net, history)")
         rows = self._rows(X, y, weights, offset)
         held_out = None
         if isinstance(validation, numbers.Real):
@@ -339,7 +342,7 @@ class Network:
             self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in optimizer.slots}
         self.optimizer = optimizer
 
-    def forget(self):
+    def _forget(self):
         """Forgets the optimizer's state: the next fit begins with fresh moments."""
         self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in self._slots}
 
@@ -453,7 +456,7 @@ class Network:
 
     def __getstate__(self):
         self.gather()
-        state = {**self.__dict__, "layers": tuple(layer.description() if _held(layer) else layer for layer in self.layers)}
+        state = {**self.__dict__, "layers": tuple(layer._description() if _held(layer) else layer for layer in self.layers)}
         for name in ("_body", "_foreign", "gradients", "_loss"):
             del state[name]
         return state
@@ -527,7 +530,7 @@ class _Predictor:
 
     def __init__(self, net, capacity):
         self.net, self.capacity, self.body = net, capacity, None
-        if all(map(_plan.is_native, net.layers)):
+        if net.n_in is not None and all(map(_plan.is_native, net.layers)):
             self.body = _plan.Body(net.layers, net.n_in, capacity, net.dtype, gradients=False)
 
     def __call__(self, x):
@@ -537,7 +540,7 @@ class _Predictor:
         y = x
         for layer in self.net.layers:
             y = layer.forward(y)
-        return self.net.checked_logits(y, len(x))
+        return self.net._checked_logits(y, len(x))
 
 
 class _HeldOut:
@@ -569,7 +572,7 @@ def _own(index, layer):
     missing = [name for name in ("forward", "backward", "parameters") if not callable(getattr(layer, name, None))]
     if missing:
         raise TypeError(f"layers[{index}] = {layer!r} is no layer: it does not have {', '.join(missing)}")
-    return layer.description() if isinstance(layer, layers.Layer) else copy.deepcopy(layer)
+    return layer._description() if isinstance(layer, layers.Layer) else copy.deepcopy(layer)
 
 
 def _head(loss):

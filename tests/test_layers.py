@@ -196,7 +196,7 @@ def test_the_description_and_its_repr():
     assert ps.Dense(9, 64).options == {"n_in": 9, "n_out": 64}
     net = network_of([Gain(2, start=3.0)])
     assert net.values.tolist() == [3.0, 3.0]
-    assert not hasattr(net.layers[0].description(), "s") and net.layers[0].s.tolist() == [3.0, 3.0]
+    assert not hasattr(net.layers[0]._description(), "s") and net.layers[0].s.tolist() == [3.0, 3.0]
 
 
 def test_a_layer_that_says_nothing_is_told_what_is_missing():
