@@ -282,7 +282,7 @@ def bind_batch(loss, outputs, width, z, offset, kind, y, weights, grad):
     fields = {
         "family": loss._row, "real": z.itemsize >> 3, "target_kind": kind, "options": loss._c_options, "width": width,
         "outputs": outputs, "total": total, "bad_row": bad,
-        **dict(zip(("z", "offset", "y", "weights", "grad"), keep)),
+        **dict(zip(("z", "offset", "y", "weights", "grad"), keep, strict=True)),
     }  # fmt: skip
     struct = _new("ps_call *", {name: field for name, field in fields.items() if field is not None})
 
@@ -318,9 +318,8 @@ def bind_dense_forward(x, W, b, activation, y, workspace):
 def bind_dense_backward(x, W, activation, y, grad, dx, dW, db, workspace):
     """``call(rows)``: dW, db and, unless it is None, dx from the first rows of x, y and grad."""
     n_in, n_out = W.shape
-    return _bound(
-        lib.ps_dense_backward, x.itemsize >> 3, n_in, n_out, ACTIVATIONS[activation], x, W, y, grad, dx, dW, db, workspace
-    )
+    sizes = (x.itemsize >> 3, n_in, n_out, ACTIVATIONS[activation])
+    return _bound(lib.ps_dense_backward, *sizes, x, W, y, grad, dx, dW, db, workspace)
 
 
 def bind_activation_forward(x, activation, y):

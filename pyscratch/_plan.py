@@ -42,8 +42,9 @@ class Body:
         self.x = np.zeros((capacity, n_in), dtype)
         self._forward, backward = [], []
         stages = list(_stages(stack))
-        largest = max((_native.dense_workspace(dtype, capacity, *dense.W.shape) for dense, _ in stages if dense),
-                      default=0)
+        largest = max(
+            (_native.dense_workspace(dtype, capacity, *dense.W.shape) for dense, _ in stages if dense), default=0
+        )
         workspace = np.empty(max(largest, 1), np.uint8)
         x, dx = self.x, None
         for dense, activation in stages:
@@ -52,8 +53,9 @@ class Body:
             if dense:
                 self._forward.append(_native.bind_dense_forward(x, dense.W, dense.b, activation, y, workspace))
                 if gradients:
-                    backward.append(_native.bind_dense_backward(x, dense.W, activation, y, g, dx, dense.dW, dense.db,
-                                                                workspace))
+                    backward.append(
+                        _native.bind_dense_backward(x, dense.W, activation, y, g, dx, dense.dW, dense.db, workspace)
+                    )
             else:
                 self._forward.append(_native.bind_activation_forward(x, activation, y))
                 if gradients and dx is not None:
@@ -97,7 +99,7 @@ class PythonBody:
         self.x = np.zeros((capacity, n_in), net.dtype)
 
     def forward(self, count):
-        x = self.x[:count].copy()        # a layer keeps its input, and the buffer is refilled
+        x = self.x[:count].copy()  # a layer keeps its input, and the buffer is refilled
         for layer in self.net.layers:
             x = layer.forward(x)
         return self.net._checked_logits(x, count)
@@ -131,19 +133,20 @@ class Rows:
 
     def blocks(self, size=4096):
         """The used rows in blocks."""
-        return (self.used[first:first + size] for first in range(0, len(self.used), size))
+        return (self.used[first : first + size] for first in range(0, len(self.used), size))
 
 
 class Head:
     """The loss of a batch whose rows are gathered into buffers, through the loss's own methods."""
 
-    base = 0.0      # terms in y alone that `value` leaves out, summed over all rows
+    base = 0.0  # terms in y alone that `value` leaves out, summed over all rows
 
     def __init__(self, loss, rows, width, capacity):
         self.loss, self.kind, self.width, self.outputs = loss, rows.kind, width, loss.outputs(width)
         self.sources = (rows.y, rows.weights, rows.offset)
-        self.buffers = [None if array is None else np.zeros((capacity, *array.shape[1:]), array.dtype)
-                        for array in self.sources]
+        self.buffers = [
+            None if array is None else np.zeros((capacity, *array.shape[1:]), array.dtype) for array in self.sources
+        ]
 
     def gather(self, order):
         count = len(order)
@@ -162,14 +165,16 @@ class Head:
 
 
 class HookHead(Head):
-    """A family of ours, in C or in the reference: one pass, without checks of what was checked before the first epoch."""
+    """A family of ours, in C or in the reference: one pass, without the checks made before the first epoch."""
 
     def value(self, z, count, scale):
         y, weights, offset = self.part(count)
         if offset is not None:
             z, offset = self.loss._offset(z, offset, count, self.outputs)
         grad = np.empty_like(z)
-        total = self.loss._head(count, self.outputs, self.width, z, offset, self.kind, y, weights, scale, True, None, grad)
+        total = self.loss._head(
+            count, self.outputs, self.width, z, offset, self.kind, y, weights, scale, True, None, grad
+        )
         return total, grad
 
 
@@ -181,10 +186,12 @@ class BoundHead(Head):
         y, weights, offset = self.buffers
         self.added = None
         if offset is not None and loss._offset(body.z, offset, capacity, self.outputs)[0] is not body.z:
-            self.added, offset = offset, None       # a family that takes its offset with the logits
+            self.added, offset = offset, None  # a family that takes its offset with the logits
         self.call = _native.bind_batch(loss, self.outputs, width, body.z, offset, rows.kind, y, weights, body.g)
-        self.base = sum(_native.base(loss, len(used), self.outputs, width, rows.kind, *rows.part(used)[:2])
-                        for used in rows.blocks())
+        self.base = sum(
+            _native.base(loss, len(used), self.outputs, width, rows.kind, *rows.part(used)[:2])
+            for used in rows.blocks()
+        )
 
     def value(self, z, count, scale):
         if self.added is not None:
@@ -193,7 +200,7 @@ class BoundHead(Head):
 
 
 class UserLoss:
-    """A loss of the user's own, any object with ``nll(z, y)`` (n,) and ``grad(z, y)`` (n, width), made to look like ours.
+    """A loss of the user's own, any object with ``nll(z, y)`` (n,) and ``grad(z, y)`` (n, width), made to look like one.
 
     Weights, offset and sums are added here. ``link(z)``, ``mean(z)``, ``outputs(width)`` and ``start(y, ...)`` are used
     where it has them.
@@ -212,7 +219,7 @@ class UserLoss:
         return (y if y.dtype.kind in "iub" else y.astype(dtype)), None
 
     def check_support(self, y, weights, width):
-        bad = ~np.isfinite(y.reshape(len(y), -1)).all(1)
+        bad = ~np.isfinite(y).all(axis=tuple(range(1, y.ndim)))
         if weights is not None:
             bad &= weights > 0
         if bad.any():
@@ -225,12 +232,14 @@ class UserLoss:
     def nll_and_grad(self, z, y, *, weights=None, offset=None, reduction="total", gradient=True):
         if offset is not None:
             z = z.copy()
-            z[:, :offset.shape[1]] += offset
+            z[:, : offset.shape[1]] += offset
         nll = np.asarray(self.loss.nll(z, y), np.float64)
         grad = np.array(self.loss.grad(z, y), z.dtype, ndmin=2) if gradient else z
         if nll.shape != (len(z),) or grad.shape != z.shape:
-            raise ValueError(f"{type(self.loss).__name__} must return nll of shape ({len(z)},) and grad of shape {z.shape} "
-                             f"for logits {z.shape}, got {nll.shape} and {grad.shape}")
+            raise ValueError(
+                f"{type(self.loss).__name__} must return nll of shape ({len(z)},) and grad of shape {z.shape} "
+                f"for logits {z.shape}, got {nll.shape} and {grad.shape}"
+            )
         if weights is not None:
             nll, grad = nll * weights, grad * weights[:, None]
         return Total(float(nll.sum()), self._weight(len(z), y, weights)), grad
@@ -242,7 +251,7 @@ class UserLoss:
     def mean(self, z, *, offset=None):
         if offset is not None:
             z = z.copy()
-            z[:, :offset.shape[1]] += offset
+            z[:, : offset.shape[1]] += offset
         return self.loss.mean(z) if hasattr(self.loss, "mean") else self.loss.link(z)
 
 
@@ -253,8 +262,9 @@ def adapted(loss):
 
 def _hooked(loss):
     """Whether the loss computes through `Loss._head`; a user's subclass may have changed the public methods."""
-    return isinstance(loss, Loss) and all(getattr(type(loss), name) is getattr(Loss, name)
-                                          for name in ("nll", "grad", "nll_and_grad"))
+    return isinstance(loss, Loss) and all(
+        getattr(type(loss), name) is getattr(Loss, name) for name in ("nll", "grad", "nll_and_grad")
+    )
 
 
 class Plan:
@@ -270,7 +280,6 @@ class Plan:
         self.weight = rows.weight(loss)
         if not self.weight > 0:
             raise ValueError("the weights of the training rows add up to 0: there is nothing to fit")
-        self.batches = -(-len(rows.used) // capacity)
         self.mean_weight = self.weight / len(rows.used)
         native = all(map(is_native, net.layers))
         n_in = rows.X.shape[1]
@@ -286,10 +295,12 @@ class Plan:
         """Takes a step on each batch of the rows in `order`; returns the Total of the epoch."""
         total, size = self.head.base, self.batch_size
         for batch, first in enumerate(range(0, len(order), size), 1):
-            value = self.step(order[first:first + size])
+            value = self.step(order[first : first + size])
             if value is None:
                 raise Diverged(batch)
             total += value
+        if not np.isfinite(self.net.values).all():
+            raise Diverged(batch, "the weights are")
         return Total(total, self.weight)
 
     def step(self, order):

@@ -31,8 +31,10 @@ def options_of(thing):
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if not hasattr(thing, name):
-            raise TypeError(f"{type(thing).__name__} takes {name!r} but has no attribute of that name, so it cannot be "
-                            f"described; give it one, or a method options() that returns a dict")
+            raise TypeError(
+                f"{type(thing).__name__} takes {name!r} but has no attribute of that name, so it cannot be "
+                f"described; give it one, or a method options() that returns a dict"
+            )
         options[name] = getattr(thing, name)
     return options
 
@@ -66,8 +68,10 @@ def rebuild(told, classes, where):
         return {key: rebuild(value, classes, where) for key, value in told["dict"]}
     name = told["class"]
     if name not in classes:
-        raise ValueError(f"the file holds something of the class {name!r}, which is not one of ours: "
-                         f"hand it over, load(path, {where}={{{name!r}: {name}}})")
+        raise ValueError(
+            f"the file holds something of the class {name!r}, which is not one of ours: "
+            f"hand it over, load(path, {where}={{{name!r}: {name}}})"
+        )
     return classes[name](**{key: rebuild(value, classes, where) for key, value in told["options"].items()})
 
 
@@ -140,6 +144,8 @@ def read(path):
     if description.get("format") != FORMAT:
         raise ValueError(f"{path}: not a pyscratch network")
     if description["version"] > VERSION:
-        raise ValueError(f"{path}: written by a newer pyscratch (format {description['version']}, this one reads "
-                         f"up to {VERSION}): upgrade pyscratch")
+        raise ValueError(
+            f"{path}: written by a newer pyscratch (format {description['version']}, this one reads "
+            f"up to {VERSION}): upgrade pyscratch"
+        )
     return description, arrays

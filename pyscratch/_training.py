@@ -32,7 +32,7 @@ class History:
     def __init__(self):
         self.nll, self.validation_nll, self.learning_rate, self.seconds = [], [], [], []
         self.best_epoch = None
-        self.stopped = "error"
+        self.stopped = "epochs"
 
     def __len__(self):
         return len(self.nll)
@@ -79,11 +79,10 @@ def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks,
     line = Progress(epochs, progress)
     good = net.values.copy()
     try:
-        for epoch in range(1, epochs + 1):
+        history.stopped = "epochs"
+        for _ in range(epochs):
             begin = time.perf_counter()
             total = plan.epoch(net.rng.permutation(plan.used) if shuffle else plan.used)
-            if not np.isfinite(net.values).all():
-                raise Diverged(plan.batches, "the weights are")
             good = keep(good, net.values)
             history.nll.append(total.mean)
             history.learning_rate.append(plan.rate)
@@ -92,20 +91,18 @@ def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks,
                 watch.better(history.validation_nll[-1], net.values)
             history.seconds.append(time.perf_counter() - begin)
             line.show(history)
-            # Every callback runs; one that returns True ends the fit.
-            asked = [callback(net, history) is True for callback in callbacks]
+            asked = [callback(net, history) is True for callback in callbacks]  # every callback runs
             if any(asked) or (watch and watch.over):
                 history.stopped = "callback" if any(asked) else "patience"
                 break
-        else:
-            history.stopped = "epochs"
     except Diverged as error:
         net.values[...] = good
         net._forget()
-        raise FloatingPointError(
-            f"fit stopped: {error.what} not finite in epoch {epoch}, batch {error.batch}; the weights are those of "
-            f"{f'epoch {epoch - 1}' if epoch > 1 else 'before the fit'}. Standardise X, try a lower learning rate "
-            f"than {plan.rate:g}, or look for outliers in y") from None
+        history.stopped = "error"
+        raise FloatingPointError(_told(error, len(history), plan.rate)) from None
+    except BaseException:
+        history.stopped = "error"
+        raise
     finally:
         net.scatter()
         line.end()
@@ -113,6 +110,15 @@ def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks,
         net.values[...] = watch.weights
         net.scatter()
     return history
+
+
+def _told(error, epochs, rate):
+    """What to say about a fit that diverged after so many good epochs."""
+    return (
+        f"fit stopped: {error.what} not finite in epoch {epochs + 1}, batch {error.batch}; the weights are those of "
+        f"{f'epoch {epochs}' if epochs else 'before the fit'}. Standardise X, try a lower learning rate than {rate:g}, "
+        f"or look for outliers in y"
+    )
 
 
 class Progress:

@@ -31,7 +31,7 @@ from pyscratch._storage import options_of
 
 __all__ = ["Dense", "Layer", "ReLU", "Tanh"]
 
-_IDENTITY = 0    # the activation of a Dense that is not fused with one
+_IDENTITY = 0  # the activation of a Dense that is not fused with one
 
 
 class Layer:
@@ -45,7 +45,7 @@ class Layer:
 
     n_in = None
     n_out = None
-    _held = ()   # names of the parameters and gradients that are views into a network's flat arrays
+    _held = ()  # names of the parameters and gradients that are views into a network's flat arrays
 
     def shapes(self):
         """Name and shape of each parameter that the network is to hold; its gradient is named ``"d" + name``."""
@@ -141,9 +141,11 @@ class Dense(Layer):
         self.n_out = _size("n_out", n_out)
 
     def shapes(self):
+        """W (n_in, n_out) and b (n_out,)."""
         return {"W": (self.n_in, self.n_out), "b": (self.n_out,)}
 
     def draw(self, rng):
+        """W uniform within ±1/sqrt(n_in), b zero."""
         bound = 1.0 / np.sqrt(self.n_in)
         return {"W": rng.uniform(-bound, bound, (self.n_in, self.n_out)), "b": np.zeros(self.n_out)}
 

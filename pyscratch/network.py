@@ -8,11 +8,14 @@ import numbers
 import numpy as np
 
 from pyscratch import _checks, _native, _plan, _storage, _training, layers, losses, optimizers
+from pyscratch._loss import Loss
 from pyscratch._training import whole
+from pyscratch.layers import Layer
+from pyscratch.optimizers import Optimizer
 
 __all__ = ["Network"]
 
-BLOCK = 1024    # rows that a prediction takes at a time, so that the activations stay in cache
+BLOCK = 1024  # rows that a prediction takes at a time, so that the activations stay in cache
 
 
 class Network:
@@ -56,7 +59,7 @@ class Network:
     >>> rates = net.predict(X_new)
     """
 
-    _modules = (layers, losses, optimizers)        # where `load` finds a class by its name
+    _modules = (layers, losses, optimizers)  # where `load` finds a class by its name
 
     def __init__(self, layers, loss, *, rng=None, dtype=np.float64):
         self.dtype = _real(dtype)
@@ -68,7 +71,7 @@ class Network:
         self.rng = np.random.default_rng(rng)
         self.history = self.optimizer = self._body = None
         self.steps, self._slots = 0, {}
-        self._started = False      # whether the last bias was set to the best constant, or the weights were trained
+        self._started = False  # whether the last bias was set to the best constant, or the weights were trained
         self._place()
         for layer in self.layers:
             if _held(layer):
@@ -83,8 +86,10 @@ class Network:
 
     def _place(self, values=None):
         """Cuts the layers' parameters out of one flat array; a layer with its own arrays gets a place to copy to."""
-        sizes = [layer._size() if _held(layer) else sum(np.size(value) for value, _ in layer.parameters())
-                 for layer in self.layers]
+        sizes = [
+            layer._size() if _held(layer) else sum(np.size(value) for value, _ in layer.parameters())
+            for layer in self.layers
+        ]
         self.values = np.zeros(sum(sizes), self.dtype) if values is None else values
         self.gradients = np.zeros(sum(sizes), self.dtype)
         self._foreign, start = [], 0
@@ -106,8 +111,10 @@ class Network:
         for layer, place in self._foreign:
             for value, gradient in layer.parameters():
                 if np.shape(gradient) != np.shape(value):
-                    raise ValueError(f"parameters() of {layer!r}: a value of shape {np.shape(value)} has a gradient of "
-                                     f"shape {np.shape(gradient)}")
+                    raise ValueError(
+                        f"parameters() of {layer!r}: a value of shape {np.shape(value)} has a gradient of "
+                        f"shape {np.shape(gradient)}"
+                    )
             self.gradients[place] = np.concatenate([np.ravel(gradient) for _, gradient in layer.parameters()])
 
     def scatter(self):
@@ -115,8 +122,8 @@ class Network:
         for layer, place in self._foreign:
             flat = self.values[place]
             for value, _ in layer.parameters():
-                value[...] = flat[:value.size].reshape(value.shape)
-                flat = flat[value.size:]
+                value[...] = flat[: value.size].reshape(value.shape)
+                flat = flat[value.size :]
 
     # ---- forward and backward ----
 
@@ -141,8 +148,10 @@ class Network:
         """What the last layer returned, as a ready array (count, width)."""
         x = np.require(x, self.dtype, "CA")
         if x.ndim != 2 or len(x) != count or (self.width is not None and x.shape[1] != self.width):
-            raise ValueError(f"the last layer, {self.layers[-1]!r}, returned the shape {x.shape} where ({count}, "
-                             f"{self.width or 'width'}) was expected")
+            raise ValueError(
+                f"the last layer, {self.layers[-1]!r}, returned the shape {x.shape} where ({count}, "
+                f"{self.width or 'width'}) was expected"
+            )
         if self.width is None:
             self._check_width(x.shape[1])
             self.width = x.shape[1]
@@ -179,7 +188,7 @@ class Network:
         return self._loss.mean(z, offset=offset)
 
     def predict_class(self, X, *, offset=None):
-        """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 in the shape of `predict` for Bernoulli.
+        """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 for Bernoulli.
 
         TypeError for a loss without classes.
         """
@@ -191,7 +200,7 @@ class Network:
         raise TypeError(f"{self.loss!r} has no classes: predict_class needs Categorical or Bernoulli, use predict")
 
     def distribution(self, X, *, offset=None):
-        """The whole assumed distribution of each row's y, as an object: mean, variance, log_prob, sample, quantile, ..."""
+        """The whole assumed distribution of each row's y, as an object: mean, std, log_prob, sample, quantile, ..."""
         z, offset = self._located(X, offset)
         if not hasattr(self._loss, "distribution"):
             raise TypeError(f"{type(self.loss).__name__} does not say distribution(z)")
@@ -219,8 +228,24 @@ class Network:
 
     # ---- training ----
 
-    def fit(self, X, y, *, weights=None, offset=None, epochs=100, batch_size=128, optimizer=None, validation=None,
-            patience=None, min_delta=0.0, shuffle=True, start=True, callbacks=(), progress=None):
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        weights=None,
+        offset=None,
+        epochs=100,
+        batch_size=128,
+        optimizer=None,
+        validation=None,
+        patience=None,
+        min_delta=0.0,
+        shuffle=True,
+        start=True,
+        callbacks=(),
+        progress=None,
+    ):
         """Trains the network on the rows (X, y); a second call goes on from the present weights and optimizer state.
 
         Parameters
@@ -301,8 +326,17 @@ class Network:
         self._take(optimizer)
         self.gather()
         plan = _plan.Plan(self, rows, batch_size, optimizer, list(self._slots.values()))
-        return _training.run(self, plan, held_out, epochs=epochs, shuffle=shuffle, patience=patience,
-                             min_delta=float(min_delta), callbacks=callbacks, progress=progress)
+        return _training.run(
+            self,
+            plan,
+            held_out,
+            epochs=epochs,
+            shuffle=shuffle,
+            patience=patience,
+            min_delta=float(min_delta),
+            callbacks=callbacks,
+            progress=progress,
+        )
 
     def start_from(self, y, *, weights=None, offset=None):
         """Sets the bias of the last Dense to the logits of the best constant head for y.
@@ -313,8 +347,10 @@ class Network:
         y_ready, kind, weights, used = self._targets(y, weights)
         offset = self._offset(offset, len(y_ready))
         if not self._start(_plan.Rows(None, y_ready, kind, weights, offset, used)):
-            raise TypeError(f"start_from needs a Dense as the last layer and a loss with start(y): got {self.layers[-1]!r} "
-                            f"and {self.loss!r}")
+            raise TypeError(
+                f"start_from needs a Dense as the last layer and a loss with start(y): got {self.layers[-1]!r} "
+                f"and {self.loss!r}"
+            )
         self._started = True
 
     def _start(self, rows):
@@ -353,7 +389,9 @@ class Network:
             try:
                 self.outputs = self._loss.outputs(width)
             except ValueError as error:
-                raise ValueError(f"the last layer, {self.layers[-1]!r}, gives {width} logits per row: {error}") from None
+                raise ValueError(
+                    f"the last layer, {self.layers[-1]!r}, gives {width} logits per row: {error}"
+                ) from None
 
     def _features(self, X, used=None):
         """X as a ready array (n, n_in); finite, in the used rows."""
@@ -371,8 +409,10 @@ class Network:
             bad = None if bad is None else used[bad // x.shape[1]] * x.shape[1] + bad % x.shape[1]
         if bad is not None:
             row, column = divmod(int(bad), x.shape[1])
-            raise ValueError(f"X[{row}, {column}] = {a[row, column]}: features must be finite {self._range}: fill or drop "
-                             f"missing values, or give the row weight 0 in fit and score")
+            raise ValueError(
+                f"X[{row}, {column}] = {a[row, column]}: features must be finite {self._range}: fill or drop "
+                f"missing values, or give the row weight 0 in fit and score"
+            )
         return x
 
     @property
@@ -412,15 +452,17 @@ class Network:
             return
         outputs = y.shape[1]
         if outputs and outputs != self.outputs:
-            raise ValueError(f"{self.loss!r} with {outputs} outputs, the columns of y, needs {self.loss.width(outputs)} logits "
-                             f"per row: end the network in Dense({getattr(self.layers[-1], 'n_in', None) or 'n_in'}, "
-                             f"{self.loss.width(outputs)}) instead of {self.layers[-1]!r}")
+            raise ValueError(
+                f"{self.loss!r} with {outputs} outputs, the columns of y, needs {self.loss.width(outputs)} logits "
+                f"per row: end the network in Dense({getattr(self.layers[-1], 'n_in', None) or 'n_in'}, "
+                f"{self.loss.width(outputs)}) instead of {self.layers[-1]!r}"
+            )
 
     def _rows(self, X, y, weights, offset):
         """Everything about a set of rows, checked."""
         count = _checks.real_array("X", X).shape[:1]
         if self.width is None and count:
-            self._logits(self._features(X)[:1])       # a last layer of the user's own: its width is known by asking
+            self._logits(self._features(X)[:1])  # a last layer of the user's own: its width is known by asking
         y, kind, weights, used = self._targets(y, weights, count[0] if count else 0)
         X = self._features(X, used)
         return _plan.Rows(X, y, kind, weights, self._offset(offset, len(X)), used)
@@ -429,21 +471,29 @@ class Network:
         """Training and held-out rows: a share drawn from the rows that count."""
         count = round(share * len(rows.used)) if 0 < share < 1 else 0
         if not 0 < count < len(rows.used):
-            raise ValueError(f"validation={share!r} as a share must be in (0, 1) and leave rows on both sides; there are "
-                             f"{len(rows.used)} rows")
+            raise ValueError(
+                f"validation={share!r} as a share must be in (0, 1) and leave rows on both sides; there are "
+                f"{len(rows.used)} rows"
+            )
         order = self.rng.permutation(len(rows.used))
-        return (rows.subset(rows.used[np.sort(order[count:])]),
-                _HeldOut(self, rows.subset(rows.used[np.sort(order[:count])])))
+        return (
+            rows.subset(rows.used[np.sort(order[count:])]),
+            _HeldOut(self, rows.subset(rows.used[np.sort(order[:count])])),
+        )
 
     def _validation(self, validation):
         given = validation
         if not isinstance(given, dict):
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-                raise TypeError("validation must be (X, y), (X, y, weights), a dict with X, y, weights, offset, or a share")
+                raise TypeError(
+                    "validation must be (X, y), (X, y, weights), a dict with X, y, weights, offset, or a share"
+                )
             given = dict(zip(("X", "y", "weights"), given, strict=False))
         unknown = set(given) - {"X", "y", "weights", "offset"}
         if unknown or not {"X", "y"} <= set(given):
-            raise ValueError(f"validation must have the keys X and y, and may have weights and offset; got {list(given)}")
+            raise ValueError(
+                f"validation must have the keys X and y, and may have weights and offset; got {list(given)}"
+            )
         try:
             rows = self._rows(given["X"], given["y"], given.get("weights"), given.get("offset"))
         except (TypeError, ValueError) as error:
@@ -456,7 +506,10 @@ class Network:
 
     def __getstate__(self):
         self.gather()
-        state = {**self.__dict__, "layers": tuple(layer._description() if _held(layer) else layer for layer in self.layers)}
+        state = {
+            **self.__dict__,
+            "layers": tuple(layer._description() if _held(layer) else layer for layer in self.layers),
+        }
         for name in ("_body", "_foreign", "gradients", "_loss"):
             del state[name]
         return state
@@ -482,9 +535,14 @@ class Network:
         """
         self.gather()
         description = {
-            "dtype": self.dtype.name, "layers": [_storage.describe(layer) for layer in self.layers],
-            "loss": _storage.describe(self.loss), "optimizer": _storage.describe(self.optimizer), "steps": self.steps,
-            "started": self._started, "generator": _storage.generator_state(self.rng), "slots": list(self._slots),
+            "dtype": self.dtype.name,
+            "layers": [_storage.describe(layer) for layer in self.layers],
+            "loss": _storage.describe(self.loss),
+            "optimizer": _storage.describe(self.optimizer),
+            "steps": self.steps,
+            "started": self._started,
+            "generator": _storage.generator_state(self.rng),
+            "slots": list(self._slots),
         }
         arrays = {"values": self.values}
         arrays.update({f"slot{index}": slot for index, slot in enumerate(self._slots.values())})
@@ -507,18 +565,23 @@ class Network:
             is not ours and was not handed over.
         """
         told, arrays = _storage.read(path)
-        ours = {name: value for module in cls._modules for name, value in vars(module).items()
-                if inspect.isclass(value)}
 
-        def rebuilt(key, classes, where):
-            return _storage.rebuild(told[key], {**ours, **(classes or {})}, where)
+        def rebuilt(key, kind, base, handed):
+            ours = {
+                name: value
+                for module in cls._modules
+                for name, value in vars(module).items()
+                if inspect.isclass(value) and issubclass(value, base)
+            }
+            return _storage.rebuild(told[key], {**ours, **(handed or {})}, kind)
 
-        net = cls(rebuilt("layers", layers, "layers"), rebuilt("loss", losses, "losses"), dtype=told["dtype"])
+        stack, loss = rebuilt("layers", "layers", Layer, layers), rebuilt("loss", "losses", Loss, losses)
+        net = cls(stack, loss, dtype=told["dtype"])
         if net.values.shape != arrays["values"].shape:
             raise ValueError(f"{path}: holds {arrays['values'].size} parameters, its layers have {net.values.size}")
         net.values[...] = arrays["values"]
         net.scatter()
-        net.optimizer = rebuilt("optimizer", optimizers, "optimizers")
+        net.optimizer = rebuilt("optimizer", "optimizers", Optimizer, optimizers)
         net._slots = {name: arrays[f"slot{index}"] for index, name in enumerate(told["slots"])}
         net.steps, net._started = told["steps"], told["started"]
         net.rng = _storage.restore_generator(told["generator"])
@@ -535,7 +598,7 @@ class _Predictor:
 
     def __call__(self, x):
         if self.body is not None:
-            self.body.x[:len(x)] = x
+            self.body.x[: len(x)] = x
             return self.body.forward(len(x))
         y = x
         for layer in self.net.layers:
@@ -556,7 +619,7 @@ class _HeldOut:
 
 def _held(layer):
     """Whether the network holds the layer's parameters."""
-    return isinstance(layer, layers.Layer) and type(layer).parameters is layers.Layer.parameters
+    return isinstance(layer, Layer) and type(layer).parameters is Layer.parameters
 
 
 def _real(dtype):
@@ -572,7 +635,7 @@ def _own(index, layer):
     missing = [name for name in ("forward", "backward", "parameters") if not callable(getattr(layer, name, None))]
     if missing:
         raise TypeError(f"layers[{index}] = {layer!r} is no layer: it does not have {', '.join(missing)}")
-    return layer._description() if isinstance(layer, layers.Layer) else copy.deepcopy(layer)
+    return layer._description() if isinstance(layer, Layer) else copy.deepcopy(layer)
 
 
 def _head(loss):
@@ -585,7 +648,7 @@ def _head(loss):
 
 
 def _widths(stack):
-    """Features that the body takes, and logits that it gives (None: not known); ValueError where two layers do not fit."""
+    """Features that the body takes, logits that it gives (None: not known); ValueError where two layers do not fit."""
     if not stack:
         raise ValueError("layers must hold at least one layer")
     first = width = giver = None
@@ -593,8 +656,10 @@ def _widths(stack):
         n_in, n_out = getattr(layer, "n_in", None), getattr(layer, "n_out", None)
         if n_in is not None:
             if width is not None and n_in != width:
-                raise ValueError(f"layers[{index}], {layer!r}, takes {n_in} features, but layers[{giver}], {stack[giver]!r}, "
-                                 f"gives {width}")
+                raise ValueError(
+                    f"layers[{index}], {layer!r}, takes {n_in} features, but layers[{giver}], {stack[giver]!r}, "
+                    f"gives {width}"
+                )
             if first is None and all(_keeps_width(before) for before in stack[:index]):
                 first = n_in
         if n_out is not None:
@@ -606,7 +671,7 @@ def _widths(stack):
 
 def _keeps_width(layer):
     """Whether what comes in has as many features as what goes out, for all that is known."""
-    return isinstance(layer, layers.Layer) and layer.n_in is None and layer.n_out is None
+    return isinstance(layer, Layer) and layer.n_in is None and layer.n_out is None
 
 
 def _not_finite(x):
@@ -620,5 +685,5 @@ def _not_finite(x):
 def _added(z, offset):
     if offset is not None:
         z = z.copy()
-        z[:, :offset.shape[1]] += offset
+        z[:, : offset.shape[1]] += offset
     return z

@@ -49,8 +49,10 @@ class Optimizer:
 
     def bind(self, value, gradient, slots):
         """``call(step, rate)`` on fixed arrays: what a training loop uses."""
+
         def call(step, rate):
             self.update(value, gradient, slots, step, rate)
+
         return call
 
     @property
@@ -86,9 +88,11 @@ class SGD(_Native):
 
     @property
     def slots(self):
+        """The velocity, unless the momentum is 0."""
         return ("velocity",) if self.momentum else ()
 
     def bind(self, value, gradient, slots):
+        """``call(step, rate)`` on fixed arrays: one C call."""
         sgd = _native.bind_sgd(value, gradient, slots[0] if slots else None, self.momentum)
         return lambda step, rate: sgd(rate)
 
@@ -125,10 +129,12 @@ class Adam(_Native):
         return 1.0 - self.beta1**step, 1.0 - self.beta2**step
 
     def bind(self, value, gradient, slots):
+        """``call(step, rate)`` on fixed arrays: one C call."""
         adam = _native.bind_adam(value, gradient, *slots, self.beta1, self.beta2, self.epsilon)
 
         def call(step, rate):
             adam(rate, *self.corrections(step))
+
         return call
 
 
@@ -140,4 +146,4 @@ def _settle(settings, **limits):
             raise TypeError(f"{name} must be a number, got {value!r}")
         if not (0 <= value < limit and (limit == 1 or value > 0)):
             raise ValueError(f"{name} must be {'in [0, 1)' if limit == 1 else 'finite and > 0'}, got {value!r}")
-        object.__setattr__(settings, name, float(value))     # the dataclasses are frozen
+        object.__setattr__(settings, name, float(value))  # the dataclasses are frozen

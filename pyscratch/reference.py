@@ -11,10 +11,10 @@ import sys
 import numpy as np
 
 from pyscratch import _native, layers, losses, network, optimizers
-from pyscratch._loss import Bound, Loss, Total
-from pyscratch._training import History
-from pyscratch.layers import Layer
-from pyscratch.optimizers import Optimizer
+from pyscratch._loss import Bound, Loss, Total  # noqa: F401  names of `pyscratch` that hold no formula
+from pyscratch._training import History  # noqa: F401
+from pyscratch.layers import Layer  # noqa: F401
+from pyscratch.optimizers import Optimizer  # noqa: F401
 
 families = {}  # the twin of every family in `losses.families`
 
@@ -398,6 +398,7 @@ class SGD(optimizers.SGD):
     bind = optimizers.Optimizer.bind
 
     def update(self, value, gradient, slots, step, rate):
+        """One step in place; see `pyscratch.SGD`."""
         if slots:
             (velocity,) = slots
             velocity[...] = self.momentum * velocity + gradient
@@ -411,6 +412,7 @@ class Adam(optimizers.Adam):
     bind = optimizers.Optimizer.bind
 
     def update(self, value, gradient, slots, step, rate):
+        """One step in place; see `pyscratch.Adam`."""
         m, v = slots
         correction1, correction2 = self.corrections(step)
         m[...] = self.beta1 * m + (1 - self.beta1) * gradient

@@ -37,7 +37,7 @@ def test_fit_is_the_loop_one_would_write(module):
     for _ in range(3):
         order, total = other.rng.permutation(50), ps.Total()
         for first in range(0, 50, 16):
-            rows = order[first:first + 16]
+            rows = order[first : first + 16]
             part, g = other.loss.nll_and_grad(other.forward(X[rows]), y[rows], weights=weights[rows], reduction="total")
             other.backward(g / (len(rows) * weights.mean()))
             velocity = 0.9 * velocity + other.gradients
@@ -105,8 +105,16 @@ def test_the_history_holds_the_nll_with_constants(module, head):
     y, weights = targets(head, X), np.random.default_rng(0).random(40)
     net = make_network(module, head)
     expected = net.loss.nll(net.forward(X), y, weights=weights)
-    history = net.fit(X, y, weights=weights, epochs=1, batch_size=7, optimizer=module.SGD(1e-300), start=False,
-                      validation=(X, y, weights))
+    history = net.fit(
+        X,
+        y,
+        weights=weights,
+        epochs=1,
+        batch_size=7,
+        optimizer=module.SGD(1e-300),
+        start=False,
+        validation=(X, y, weights),
+    )
     assert history.nll[0] == pytest.approx(expected, rel=1e-13)
     assert history.validation_nll[0] == pytest.approx(-net.score(X, y, weights=weights), rel=1e-13)
     assert history.learning_rate == [1e-300] and len(history.seconds) == 1 and history.seconds[0] > 0
@@ -126,8 +134,12 @@ def test_other_layouts_and_containers_take_the_same_path(module):
     X, y = data(30)
     expected = make_network(module, POISSON)
     expected.fit(X, y, epochs=1)
-    for other, target in ((np.asfortranarray(X), y.astype(np.uint8)), (X[::-1].copy()[::-1], y.astype(">f4")),
-                          (X.tolist(), y.tolist()), (X, y[:, None])):
+    for other, target in (
+        (np.asfortranarray(X), y.astype(np.uint8)),
+        (X[::-1].copy()[::-1], y.astype(">f4")),
+        (X.tolist(), y.tolist()),
+        (X, y[:, None]),
+    ):
         net = make_network(module, POISSON)
         net.fit(other, target, epochs=1)
         assert np.array_equal(net.values, expected.values)
@@ -228,16 +240,23 @@ def test_a_share_is_drawn_before_the_first_epoch(module):
 
 
 @each_module
-@pytest.mark.parametrize("validation,error,message", [
-    (0.0, ValueError, r"validation=0.0 as a share must be in \(0, 1\)"), (1.0, ValueError, r"as a share must be in"),
-    (0.001, ValueError, "leave rows on both sides"), (-0.5, ValueError, "as a share"), (np.nan, ValueError, "as a share"),
-    ((features(3),), TypeError, r"validation must be \(X, y\)"), ("0.2", TypeError, r"validation must be \(X, y\)"),
-    ({"X": features(3)}, ValueError, "validation must have the keys X and y"),
-    ({"X": features(3), "y": [1, 2, 3], "w": 1}, ValueError, "validation must have the keys X and y"),
-    ((features(3), [1, -2, 3]), ValueError, r"validation: y\[1\] = -2"),
-    ((features(3) * np.nan, [1, 2, 3]), ValueError, r"validation: X\[0, 0\] = nan"),
-    ((features(3), [1, 2, 3], [0, 0, 0]), ValueError, "validation: there are no rows of positive weight"),
-])
+@pytest.mark.parametrize(
+    "validation,error,message",
+    [
+        (0.0, ValueError, r"validation=0.0 as a share must be in \(0, 1\)"),
+        (1.0, ValueError, r"as a share must be in"),
+        (0.001, ValueError, "leave rows on both sides"),
+        (-0.5, ValueError, "as a share"),
+        (np.nan, ValueError, "as a share"),
+        ((features(3),), TypeError, r"validation must be \(X, y\)"),
+        ("0.2", TypeError, r"validation must be \(X, y\)"),
+        ({"X": features(3)}, ValueError, "validation must have the keys X and y"),
+        ({"X": features(3), "y": [1, 2, 3], "w": 1}, ValueError, "validation must have the keys X and y"),
+        ((features(3), [1, -2, 3]), ValueError, r"validation: y\[1\] = -2"),
+        ((features(3) * np.nan, [1, 2, 3]), ValueError, r"validation: X\[0, 0\] = nan"),
+        ((features(3), [1, 2, 3], [0, 0, 0]), ValueError, "validation: there are no rows of positive weight"),
+    ],
+)
 def test_validation_is_checked(module, validation, error, message):
     net = make_network(module, POISSON)
     before = net.values.copy()
@@ -253,8 +272,16 @@ def test_patience_restores_the_best_weights(module, patience):
     noise = np.random.default_rng(0).poisson(1.0, 40)
     net = make_network(module, POISSON, hidden=(32,))
     seen = []
-    history = net.fit(X, y, epochs=400, batch_size=8, optimizer=module.Adam(0.03), validation=(X, noise),
-                      patience=patience, callbacks=lambda net, history: seen.append(net.values.copy()))
+    history = net.fit(
+        X,
+        y,
+        epochs=400,
+        batch_size=8,
+        optimizer=module.Adam(0.03),
+        validation=(X, noise),
+        patience=patience,
+        callbacks=lambda net, history: seen.append(net.values.copy()),
+    )
     assert history.stopped == "patience" and len(history) < 400
     assert history.best_epoch == 1 + int(np.argmin(history.validation_nll)) == len(history) - patience
     assert np.array_equal(net.values, seen[history.best_epoch - 1]) and not np.array_equal(net.values, seen[-1])
@@ -353,13 +380,16 @@ def test_an_optimizer_of_a_user():
 
 
 @each_module
-@pytest.mark.parametrize("make,error,message", [
-    (lambda m: m.SGD(0), ValueError, "learning_rate must be finite and > 0, got 0"),
-    (lambda m: m.SGD(0.1, 1.0), ValueError, r"momentum must be in \[0, 1\), got 1.0"),
-    (lambda m: m.Adam(np.inf), ValueError, "learning_rate must be finite"),
-    (lambda m: m.Adam(epsilon=-1), ValueError, "epsilon must be finite"),
-    (lambda m: m.Adam("fast"), TypeError, "learning_rate must be a number, got 'fast'"),
-])
+@pytest.mark.parametrize(
+    "make,error,message",
+    [
+        (lambda m: m.SGD(0), ValueError, "learning_rate must be finite and > 0, got 0"),
+        (lambda m: m.SGD(0.1, 1.0), ValueError, r"momentum must be in \[0, 1\), got 1.0"),
+        (lambda m: m.Adam(np.inf), ValueError, "learning_rate must be finite"),
+        (lambda m: m.Adam(epsilon=-1), ValueError, "epsilon must be finite"),
+        (lambda m: m.Adam("fast"), TypeError, "learning_rate must be a number, got 'fast'"),
+    ],
+)
 def test_optimizer_settings_are_checked(module, make, error, message):
     with pytest.raises(error, match=message):
         make(module)
@@ -369,19 +399,22 @@ def test_optimizer_settings_are_checked(module, make, error, message):
 
 
 @each_module
-@pytest.mark.parametrize("options,error,message", [
-    ({"epochs": -1}, ValueError, "epochs must be a whole number, at least 0, got -1"),
-    ({"epochs": 1.5}, TypeError, "epochs must be a whole number, got 1.5"),
-    ({"batch_size": 0}, ValueError, "batch_size must be a whole number, at least 1"),
-    ({"patience": 0, "validation": 0.5}, ValueError, "patience must be a whole number, at least 1"),
-    ({"patience": 3}, ValueError, "patience needs validation="),
-    ({"min_delta": -1}, ValueError, "min_delta must be finite and >= 0"),
-    ({"min_delta": "0"}, ValueError, "min_delta must be finite and >= 0"),
-    ({"optimizer": "adam"}, TypeError, "optimizer must be an Optimizer such as Adam"),
-    ({"optimizer": ps.Adam}, TypeError, "optimizer must be an Optimizer such as Adam"),
-    ({"callbacks": [3]}, TypeError, r"callbacks\[0\] = 3 cannot be called"),
-    ({"weights": np.zeros(60)}, ValueError, "there are no rows to fit"),
-])
+@pytest.mark.parametrize(
+    "options,error,message",
+    [
+        ({"epochs": -1}, ValueError, "epochs must be a whole number, at least 0, got -1"),
+        ({"epochs": 1.5}, TypeError, "epochs must be a whole number, got 1.5"),
+        ({"batch_size": 0}, ValueError, "batch_size must be a whole number, at least 1"),
+        ({"patience": 0, "validation": 0.5}, ValueError, "patience must be a whole number, at least 1"),
+        ({"patience": 3}, ValueError, "patience needs validation="),
+        ({"min_delta": -1}, ValueError, "min_delta must be finite and >= 0"),
+        ({"min_delta": "0"}, ValueError, "min_delta must be finite and >= 0"),
+        ({"optimizer": "adam"}, TypeError, "optimizer must be an Optimizer such as Adam"),
+        ({"optimizer": ps.Adam}, TypeError, "optimizer must be an Optimizer such as Adam"),
+        ({"callbacks": [3]}, TypeError, r"callbacks\[0\] = 3 cannot be called"),
+        ({"weights": np.zeros(60)}, ValueError, "there are no rows to fit"),
+    ],
+)
 def test_options_are_checked(module, options, error, message):
     net = make_network(module, POISSON)
     before = net.values.copy()
@@ -432,9 +465,15 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("stream,progress,shown", [
-    (Terminal, None, True), (Terminal, False, False), (io.StringIO, None, False), (io.StringIO, True, True),
-])
+@pytest.mark.parametrize(
+    "stream,progress,shown",
+    [
+        (Terminal, None, True),
+        (Terminal, False, False),
+        (io.StringIO, None, False),
+        (io.StringIO, True, True),
+    ],
+)
 def test_one_line_of_progress_on_a_terminal_only(monkeypatch, stream, progress, shown):
     text = stream()
     monkeypatch.setattr(sys, "stderr", text)
@@ -504,8 +543,11 @@ def test_weights_that_cease_to_be_finite_are_not_kept(module):
 def test_too_large_a_step_is_an_error_that_says_so(module):
     X, y = data(64)
     net = make_network(module, POISSON, activation="ReLU")
-    with pytest.raises(FloatingPointError, match=r"in epoch \d+, batch \d+; the weights are those of .* lower learning rate "
-                                                 r"than 1000"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"in epoch \d+, batch \d+; the weights are those of .* lower learning rate "
+        r"than 1000",
+    ):
         net.fit(X, y, epochs=50, batch_size=8, optimizer=module.SGD(1000.0))
     assert np.isfinite(net.values).all() and np.isfinite(net.predict(X * 0)).all()
 
@@ -552,13 +594,16 @@ def test_control_c_ends_a_fit_within_a_moment(module):
 
 
 def test_an_interrupted_program_says_keyboard_interrupt():
-    code = ("import numpy as np\nfrom pyscratch import reference as r\nimport pyscratch as ps\nfrom pyscratch import _native\n"
-            "m = ps if _native.available else r\n"
-            "net = m.Network([m.Dense(2, 1)], m.Gaussian(), rng=0)\nprint('ready', flush=True)\n"
-            "net.fit(np.zeros((100, 2)), np.zeros(100), epochs=10**8)\n")
+    code = (
+        "import numpy as np\nimport pyscratch as ps\nfrom pyscratch import _native, reference as r\n"
+        "m = ps if _native.available else r\n"
+        "net = m.Network([m.Dense(2, 1)], m.Gaussian(), rng=0)\nprint('ready', flush=True)\n"
+        "net.fit(np.zeros((100, 2)), np.zeros(100), epochs=10**8)\n"
+    )
     root = os.path.dirname(os.path.dirname(ps.__file__))
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
@@ -579,4 +624,4 @@ def test_memory_does_not_grow_with_epochs(module):
     net.fit(X, y, epochs=200)
     grown = tracemalloc.get_traced_memory()[0] - first
     tracemalloc.stop()
-    assert grown < 190 * 400       # the history's own numbers
+    assert grown < 190 * 400  # the history's own numbers

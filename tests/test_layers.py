@@ -43,7 +43,7 @@ def test_backward_is_the_derivative_of_forward(module, kind, rows):
     layer = drawn(module.Dense(3, 4) if kind == "Dense" else getattr(module, kind)())
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, 3))
-    x[np.abs(x) < 1e-3] = 0.5                     # away from the kink of ReLU
+    x[np.abs(x) < 1e-3] = 0.5  # away from the kink of ReLU
     g = rng.normal(size=layer.forward(x).shape)
 
     def value():
@@ -81,8 +81,9 @@ def test_activations_equal_the_reference(dtype, kind):
     one, other = getattr(ps, kind)(), getattr(reference, kind)()
     np.testing.assert_allclose(one.forward(x), other.forward(x), rtol=4 * np.finfo(dtype).eps)
     g = np.ones_like(x)
-    np.testing.assert_allclose(one.backward(g), other.backward(g), rtol=8 * np.finfo(dtype).eps,
-                               atol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        one.backward(g), other.backward(g), rtol=8 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps
+    )
 
 
 @each_module
@@ -144,12 +145,15 @@ def test_a_layer_is_a_description_until_a_network_draws_it(module):
 
 
 @each_module
-@pytest.mark.parametrize("x,error,message", [
-    (np.ones((2, 3)), ValueError, r"x of Dense\(2, 3\) must have the shape \(rows, 2\), got \(2, 3\)"),
-    (np.ones(2), ValueError, r"must have the shape \(rows, 2\), got \(2,\)"),
-    (np.array([["a", "b"]]), TypeError, "must hold real numbers"),
-    (np.ones((1, 2), complex), TypeError, "must hold real numbers"),
-])
+@pytest.mark.parametrize(
+    "x,error,message",
+    [
+        (np.ones((2, 3)), ValueError, r"x of Dense\(2, 3\) must have the shape \(rows, 2\), got \(2, 3\)"),
+        (np.ones(2), ValueError, r"must have the shape \(rows, 2\), got \(2,\)"),
+        (np.array([["a", "b"]]), TypeError, "must hold real numbers"),
+        (np.ones((1, 2), complex), TypeError, "must hold real numbers"),
+    ],
+)
 def test_dense_refuses(module, x, error, message):
     with pytest.raises(error, match=message):
         drawn(module.Dense(2, 3)).forward(x)
@@ -163,10 +167,15 @@ def test_backward_refuses_another_shape(module):
         layer.backward(np.ones((3, 4)))
 
 
-@pytest.mark.parametrize("sizes,error,message", [
-    ((0, 1), ValueError, "n_in must be at least 1, got 0"), ((1, -2), ValueError, "n_out must be at least 1"),
-    ((1.5, 1), TypeError, "n_in must be a whole number, got 1.5"), (("3", 1), TypeError, "n_in must be a whole number"),
-])
+@pytest.mark.parametrize(
+    "sizes,error,message",
+    [
+        ((0, 1), ValueError, "n_in must be at least 1, got 0"),
+        ((1, -2), ValueError, "n_out must be at least 1"),
+        ((1.5, 1), TypeError, "n_in must be a whole number, got 1.5"),
+        (("3", 1), TypeError, "n_in must be a whole number"),
+    ],
+)
 def test_sizes_are_checked(sizes, error, message):
     with pytest.raises(error, match=message):
         ps.Dense(*sizes)

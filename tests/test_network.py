@@ -63,11 +63,17 @@ def test_the_step_of_fit_is_the_gradient_of_the_mean(module, head):
 
 @each_module
 def test_widths_are_checked_at_construction(module):
-    with pytest.raises(ValueError, match=r"layers\[2\], Dense\(32, 1\), takes 32 features, but layers\[0\], "
-                                         r"Dense\(9, 64\), gives 64"):
+    with pytest.raises(
+        ValueError,
+        match=r"layers\[2\], Dense\(32, 1\), takes 32 features, but layers\[0\], "
+        r"Dense\(9, 64\), gives 64",
+    ):
         module.Network([module.Dense(9, 64), module.Tanh(), module.Dense(32, 1)], module.Gaussian())
-    with pytest.raises(ValueError, match=r"the last layer, Dense\(9, 3\), gives 3 logits per row: "
-                                         r"HeteroscedasticGaussian\(.*\) takes 2 logits per output"):
+    with pytest.raises(
+        ValueError,
+        match=r"the last layer, Dense\(9, 3\), gives 3 logits per row: "
+        r"HeteroscedasticGaussian\(.*\) takes 2 logits per output",
+    ):
         module.Network([module.Dense(9, 3)], module.HeteroscedasticGaussian())
     assert module.Network([module.Dense(9, 4)], module.HeteroscedasticGaussian()).outputs == 2
 
@@ -75,18 +81,29 @@ def test_widths_are_checked_at_construction(module):
 @each_module
 def test_columns_of_y_say_which_layer_to_write(module):
     net = module.Network([module.Dense(5, 8), module.Tanh(), module.Dense(8, 2)], module.HeteroscedasticGaussian())
-    with pytest.raises(ValueError, match=r"with 3 outputs, the columns of y, needs 6 logits per row: end the network in "
-                                         r"Dense\(8, 6\) instead of Dense\(8, 2\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"with 3 outputs, the columns of y, needs 6 logits per row: end the network in "
+        r"Dense\(8, 6\) instead of Dense\(8, 2\)",
+    ):
         net.fit(features(4), np.zeros((4, 3)))
 
 
-@pytest.mark.parametrize("layers,loss,error,message", [
-    ([], ps.Gaussian(), ValueError, "at least one layer"),
-    ([ps.Dense(1, 1), ps.Tanh], ps.Gaussian(), TypeError, r"layers\[1\] is the class Tanh: write Tanh\(...\)"),
-    ([len], ps.Gaussian(), TypeError, r"layers\[0\] = .* is no layer: it does not have forward, backward, parameters"),
-    ([ps.Dense(1, 1)], ps.Gaussian, TypeError, r"loss is the class Gaussian: write Gaussian\(\)"),
-    ([ps.Dense(1, 1)], "mse", TypeError, r"loss must be a Loss such as Poisson\(\)"),
-])
+@pytest.mark.parametrize(
+    "layers,loss,error,message",
+    [
+        ([], ps.Gaussian(), ValueError, "at least one layer"),
+        ([ps.Dense(1, 1), ps.Tanh], ps.Gaussian(), TypeError, r"layers\[1\] is the class Tanh: write Tanh\(...\)"),
+        (
+            [len],
+            ps.Gaussian(),
+            TypeError,
+            r"layers\[0\] = .* is no layer: it does not have forward, backward, parameters",
+        ),
+        ([ps.Dense(1, 1)], ps.Gaussian, TypeError, r"loss is the class Gaussian: write Gaussian\(\)"),
+        ([ps.Dense(1, 1)], "mse", TypeError, r"loss must be a Loss such as Poisson\(\)"),
+    ],
+)
 def test_what_is_no_network(layers, loss, error, message):
     with pytest.raises(error, match=message):
         ps.Network(layers, loss)
@@ -155,7 +172,7 @@ def test_offset_is_added_to_the_logits(module, head):
     net, X = make_network(module, head), features(9)
     offset = np.random.default_rng(0).normal(size=(9, 3 if head[0] == "Categorical" else 1))
     z = net.forward(X)
-    z[:, :offset.shape[1]] += offset
+    z[:, : offset.shape[1]] += offset
     assert np.array_equal(net.forward(X, offset=offset), z)
     np.testing.assert_allclose(net.predict(X, offset=offset), net.loss.mean(z), rtol=1e-14)
     y = targets(head, X)
@@ -214,13 +231,16 @@ def test_several_outputs(module):
 
 @each_module
 @pytest.mark.parametrize("method", ["fit", "score", "predict", "forward", "distribution"])
-@pytest.mark.parametrize("bad,error,message", [
-    (np.nan, ValueError, r"X\[3, 2\] = nan: features must be finite"),
-    (np.inf, ValueError, r"X\[3, 2\] = inf: features must be finite"),
-    ("columns", ValueError, r"X must have the shape \(n, 5\), got \(6, 4\)"),
-    ("flat", ValueError, r"X must have the shape \(n, 5\), got \(5,\): X\[:, None\] for one feature, X\[None, :\]"),
-    ("text", TypeError, "X must hold real numbers"),
-])
+@pytest.mark.parametrize(
+    "bad,error,message",
+    [
+        (np.nan, ValueError, r"X\[3, 2\] = nan: features must be finite"),
+        (np.inf, ValueError, r"X\[3, 2\] = inf: features must be finite"),
+        ("columns", ValueError, r"X must have the shape \(n, 5\), got \(6, 4\)"),
+        ("flat", ValueError, r"X must have the shape \(n, 5\), got \(5,\): X\[:, None\] for one feature, X\[None, :\]"),
+        ("text", TypeError, "X must hold real numbers"),
+    ],
+)
 def test_features_are_checked(module, method, bad, error, message):
     net, X = make_network(module), features(6)
     if isinstance(bad, float):
@@ -268,18 +288,26 @@ def test_a_row_of_weight_zero_is_not_read(module, method):
 
 @each_module
 @pytest.mark.parametrize("method", ["fit", "score"])
-@pytest.mark.parametrize("y,extra,error,message", [
-    (np.zeros(5), {}, ValueError, r"y has shape \(5,\)"),
-    (np.array([0, 1, 2, -1, 3, -2.0]), {}, ValueError, r"y\[3\] = -1.0: Poisson needs"),
-    (np.array([0, 1, 2.5, 1, 3, 2]), {}, ValueError, r"y\[2\] = 2.5: Poisson needs"),
-    (np.array([0, 1, np.nan, 1, 3, 2]), {}, ValueError, r"y\[2\] = nan"),
-    (np.array(list("abcdef")), {}, TypeError, "y must hold real numbers"),
-    (np.zeros(6), {"weights": [1, 1, 1, 1, -1, 1]}, ValueError, r"weights\[4\] = -1.0: weights must be finite and >= 0"),
-    (np.zeros(6), {"weights": [1, np.nan, 1, 1, 1, 1]}, ValueError, r"weights\[1\] = nan"),
-    (np.zeros(6), {"weights": np.ones(5)}, ValueError, "weights have shape"),
-    (np.zeros(6), {"offset": [0, 0, np.inf, 0, 0, 0]}, ValueError, r"offset\[2\] = inf: an offset must be finite"),
-    (np.zeros(6), {"offset": np.zeros((6, 2))}, ValueError, "offset has shape"),
-])
+@pytest.mark.parametrize(
+    "y,extra,error,message",
+    [
+        (np.zeros(5), {}, ValueError, r"y has shape \(5,\)"),
+        (np.array([0, 1, 2, -1, 3, -2.0]), {}, ValueError, r"y\[3\] = -1.0: Poisson needs"),
+        (np.array([0, 1, 2.5, 1, 3, 2]), {}, ValueError, r"y\[2\] = 2.5: Poisson needs"),
+        (np.array([0, 1, np.nan, 1, 3, 2]), {}, ValueError, r"y\[2\] = nan"),
+        (np.array(list("abcdef")), {}, TypeError, "y must hold real numbers"),
+        (
+            np.zeros(6),
+            {"weights": [1, 1, 1, 1, -1, 1]},
+            ValueError,
+            r"weights\[4\] = -1.0: weights must be finite and >= 0",
+        ),
+        (np.zeros(6), {"weights": [1, np.nan, 1, 1, 1, 1]}, ValueError, r"weights\[1\] = nan"),
+        (np.zeros(6), {"weights": np.ones(5)}, ValueError, "weights have shape"),
+        (np.zeros(6), {"offset": [0, 0, np.inf, 0, 0, 0]}, ValueError, r"offset\[2\] = inf: an offset must be finite"),
+        (np.zeros(6), {"offset": np.zeros((6, 2))}, ValueError, "offset has shape"),
+    ],
+)
 def test_targets_weights_and_offset_are_checked(module, method, y, extra, error, message):
     net = make_network(module, ("Poisson", {}))
     before = net.values.copy()
@@ -379,6 +407,7 @@ def test_a_loss_of_a_user_is_told_which_shapes(module):
 @each_module
 def test_a_changed_family_is_asked_through_its_methods(module):
     """A subclass that changes a public method of a family is not passed by."""
+
     class Doubled(module.Gaussian if module is ps else reference.Gaussian):
         def nll_and_grad(self, z, y, **options):
             total, grad = super().nll_and_grad(z, y, **options)
@@ -400,7 +429,9 @@ def test_a_changed_family_is_asked_through_its_methods(module):
 @pytest.mark.parametrize("way", ["pickle", "deepcopy"])
 def test_a_copy_goes_on_by_itself(module, way):
     X, y = features(40), targets(("Poisson", {}), features(40))
-    net = module.Network([module.Dense(5, 4), Shift(4), module.Tanh(), Gain(4), module.Dense(4, 1)], module.Poisson(), rng=0)
+    net = module.Network(
+        [module.Dense(5, 4), Shift(4), module.Tanh(), Gain(4), module.Dense(4, 1)], module.Poisson(), rng=0
+    )
     net.fit(X, y, epochs=2)
     net.predict(X)
     other = pickle.loads(pickle.dumps(net)) if way == "pickle" else copy.deepcopy(net)
@@ -417,7 +448,7 @@ def test_threads_may_predict_with_one_network():
     from concurrent.futures import ThreadPoolExecutor
 
     net, X = make_network(ps if BOTH else reference, hidden=(16,)), features(400)
-    parts = [X[i:i + 50] for i in range(0, 400, 50)]
+    parts = [X[i : i + 50] for i in range(0, 400, 50)]
     expected = [net.predict(part) for part in parts]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(20):
@@ -448,8 +479,9 @@ else:
 
     with tempfile.TemporaryDirectory() as folder:
         root = os.path.dirname(os.path.dirname(ps.__file__))
-        done = subprocess.run([sys.executable, "-c", code, os.path.join(folder, "m.npz")], cwd=root, capture_output=True,
-                              text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, os.path.join(folder, "m.npz")], cwd=root, capture_output=True, text=True
+        )
     assert done.returncode == 0, done.stderr
 
 
