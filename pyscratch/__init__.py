@@ -10,6 +10,6 @@ from pyscratch.optimizers import SGD, Adam, Optimizer
 
 __all__ = [
     "SGD", "Adam", "Bernoulli", "Bound", "Categorical", "Dense", "Gaussian", "HeteroscedasticGaussian", "History",
-    "Layer", "Loss", "Network", "Optimizer", "Poisson", "ReLU", "Tanh", "Total", "isa", "isas", "set_threads", "threads",
-    "use_isa",
+    "Layer", "Loss", "Network", "Optimizer", "Poisson", "ReLU", "Tanh", "Total", "isa", "isas", "set_threads",
+    "threads", "use_isa",
 ]  # fmt: skip

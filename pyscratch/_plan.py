@@ -200,7 +200,7 @@ class BoundHead(Head):
 
 
 class UserLoss:
-    """A loss of the user's own, any object with ``nll(z, y)`` (n,) and ``grad(z, y)`` (n, width), made to look like one.
+    """A loss of the user's own, any object with ``nll(z, y)`` (n,) and ``grad(z, y)`` (n, width), as one of ours.
 
     Weights, offset and sums are added here. ``link(z)``, ``mean(z)``, ``outputs(width)`` and ``start(y, ...)`` are used
     where it has them.
