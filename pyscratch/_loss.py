@@ -387,17 +387,21 @@ class Loss:
         def value_at(z):
             return self.plain.nll(np.tile(z, (len(y), 1)), y, weights=w, offset=offset)
 
+        def small(step):
+            return np.all(np.abs(step) <= 1e-13 * (1 + np.abs(z)))
+
         value = value_at(z)
         for _ in range(100):
             logits = np.tile(z, (len(y), 1))
             grad = self.plain.grad(logits, y, weights=w, offset=offset, reduction="sum").sum(0)
             information = self.plain.fisher(logits, weights=w, offset=offset).sum(0)
             step = grad / np.maximum(information, np.finfo(F64).tiny)
-            while not (after := value_at(z - step)) <= value and np.any(np.abs(step) > 1e-12 * (1 + np.abs(z))):
+            rounding = 1e-13 * abs(value)  # the nll is flat at its minimum: the last half of z's digits is not in it
+            while not (after := value_at(z - step)) <= value + rounding and not small(step):
                 step /= 2
-            if not after < value:
-                break
             z, value = z - step, after
+            if small(step):
+                break
         return z
 
     def targets(self, y, width, dtype=F64, weights=None):
