@@ -61,11 +61,11 @@ static const real exp_table[] = {0.500000000000000999, 0.166666666666666741, 0.0
 /* x = n ln 2 + r, |r| <= ln 2 / 2; the low bits of `bits` are n + bias, ready to be shifted into an exponent field.
  * Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the low bits: no conversion is needed. */
 typedef struct { V n, expm1; I bits; } ExpParts;               /* expm1 = e^r - 1 */
-INLINE ExpParts exp_parts(V x, int bias)
+INLINE ExpParts exp_parts(V x, V tail, int bias)                /* of x + tail, |tail| far below 1 */
 {
     V magic = ROUNDER + splat((real)bias);
     V shifted = fma_(x, C(LOG2_E), magic), n = shifted - magic;
-    V high = fma_(n, C(-LN2_HI), x), low = n * C(-LN2_LO), r = high + low;      /* high is exact */
+    V high = fma_(n, C(-LN2_HI), x), low = fma_(n, C(-LN2_LO), tail), r = high + low;      /* high is exact */
     V expm1 = high + fma_(r * r, poly(r, exp_table, sizeof exp_table / sizeof(real)), low);
     return (ExpParts){n, expm1, as_int(shifted)};
 }
@@ -73,35 +73,36 @@ INLINE V power_of_two(I biased) { return as_real(biased << MANTISSA); }
 
 INLINE V vexp(V x)
 {
-    ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)), 2 * BIAS);
+    ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)), C(0), 2 * BIAS);
     I half = as_int(fma_(p.n, C(0.5), ROUNDER + C(BIAS)));      /* 2^n in two steps: n reaches past either end */
     V scale = power_of_two(half);
     return fma_(scale, p.expm1, scale) * power_of_two(p.bits - half);
 }
-/* The same for x <= 0, where one power of two of n + BIAS/2 and a constant are enough. */
-INLINE V exp_nonpositive(V x)
+/* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
+INLINE V exp_nonpositive_sum(V x, V tail)
 {
     enum { LIFT = REAL_BITS == 32 ? 64 : 512 };
-    ExpParts p = exp_parts(max_(x, C(EXP_LOW)), BIAS + LIFT);
+    ExpParts p = exp_parts(max_(x, C(EXP_LOW)), tail, BIAS + LIFT);
     V scale = power_of_two(p.bits);
     return fma_(scale, p.expm1, scale) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
 }
+INLINE V exp_nonpositive(V x) { return exp_nonpositive_sum(x, C(0)); }
 INLINE V expm1_nonpositive(V x)
 {
-    ExpParts p = exp_parts(max_(x, C(-40)), BIAS);              /* below -40 it is -1 in either real */
+    ExpParts p = exp_parts(max_(x, C(-40)), C(0), BIAS);              /* below -40 it is -1 in either real */
     V scale = power_of_two(p.bits);
     return fma_(scale, p.expm1, scale - C(1));
 }
 INLINE V vexpm1(V x)
 {
-    ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(-40)), BIAS - 1);
+    ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(-40)), C(0), BIAS - 1);
     V scale = power_of_two(p.bits);                             /* half of 2^n, which can overflow before e^x does */
     V y = C(2) * fma_(scale, p.expm1, scale - C(0.5));
     return select(abs_(x) < C(REAL_EPSILON / 4), x, y);         /* keeps -0 and the last bit of denormals */
 }
 INLINE V vtanh(V x)                                             /* t = exp(-2|x|), each part rounded once from t - scale */
 {
-    ExpParts p = exp_parts(max_(C(-2) * abs_(x), C(-40)), BIAS);
+    ExpParts p = exp_parts(max_(C(-2) * abs_(x), C(-40)), C(0), BIAS);
     V scale = power_of_two(p.bits), t = fma_(scale, p.expm1, scale);
     V plus = fma_(scale, p.expm1, scale + C(1)), minus = fma_(scale, p.expm1, scale - C(1));
     Mask far = t < C(0.25);
@@ -150,13 +151,17 @@ INLINE V log_limits(V x, V y)
     y = select(x > C(0), y, select(x == C(0), -INF, NOT_A_NUMBER));
     return select(x == INF, x, y);
 }
+INLINE LogParts log_parts_lifted(V x)                           /* denormals too: brought into the normal range first */
+{
+    Mask small = x < C(REAL_MIN);
+    LogParts p = log_parts(select(small, x * C(REAL_BITS == 32 ? 0x1p23 : 0x1p52), x));
+    p.e = p.e - select(small, C(MANTISSA), C(0));
+    return p;
+}
 INLINE V vlog(V x)
 {
-    Mask small = x < C(REAL_MIN);                            /* denormals: lifted into the normal range first */
-    V lift = C(REAL_BITS == 32 ? 0x1p23 : 0x1p52);
-    LogParts p = log_parts(select(small, x * lift, x));
-    V e = p.e - select(small, C(MANTISSA), C(0));
-    return log_limits(x, log_join(e, p.f));
+    LogParts p = log_parts_lifted(x);
+    return log_limits(x, log_join(p.e, p.f));
 }
 /* 1 + x = 2^e (1 + f) with the rounding error of 1 + x carried into f. */
 INLINE LogParts log1p_parts(V x)
@@ -175,10 +180,14 @@ INLINE V vlog1p(V x)
     return select(x == INF, x, y);
 }
 /* log(1 + x) - x without cancellation, relative to its own size also near 0 */
+INLINE V log1pmx_join(LogParts p, V x)
+{
+    return (fma_(p.e, C(LN2_HI), -x) + p.f) + (fma_(p.e, C(LN2_LO), log1pmx_poly(p.f)) + p.lost);
+}
 INLINE V vlog1pmx(V x)
 {
     LogParts p = log1p_parts(x);
-    V y = (fma_(p.e, C(LN2_HI), -x) + p.f) + (fma_(p.e, C(LN2_LO), log1pmx_poly(p.f)) + p.lost);
+    V y = log1pmx_join(p, x);
     y = select(x > C(-1), y, select(x == C(-1), -INF, NOT_A_NUMBER));
     return select(x == INF, -x, y);
 }
@@ -198,6 +207,15 @@ INLINE V log1p_unit(V t)
         0.0000253301788033698726};
 #endif
     return fma_(-t * t, poly(C(1) - t, table, sizeof table / sizeof(real)), t);
+}
+
+/* log(1 - e^-x) for x > 0: log(-expm1(-x)) up to log 2, log1p(-exp(-x)) beyond */
+INLINE V vlog1mexp(V x)
+{
+    Mask near = x < C(0.69314718055994530942);
+    LogParts p = log1p_parts(-exp_nonpositive(-max_(x, C(0.5)))), q = log_parts_lifted(-expm1_nonpositive(-x));
+    V y = log_join(select(near, q.e, p.e), select(near, q.f, p.f));
+    return select(x > C(0), y, select(x == C(0), -INF, NOT_A_NUMBER));
 }
 
 /* ---- the logistic family: sigmoid, its complement and softplus from one exponential ---- */
