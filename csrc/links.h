@@ -65,9 +65,9 @@ INLINE Mean reciprocal_softplus_link(V z)
 
 INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
 {
-    V slope = C(0.3989422804014326779) * vexp(C(-0.5) * z * z);
-    return (Mean){.mean = vndtr(z), .rest = vndtr(-z), .log_mean = vlog_ndtr(z), .log_rest = vlog_ndtr(-z), .slope = slope,
-                  .up = vmills(z), .down = vmills(-z), .bend = -z};
+    Normal n = normal(z);
+    return (Mean){.mean = n.cdf, .rest = n.rest, .log_mean = n.log_cdf, .log_rest = n.log_rest, .slope = n.density,
+                  .up = n.ratio, .down = n.rest_ratio, .bend = -z};
 }
 
 /* mean = 1 - exp(-x), x = exp(z).  log mean = log(-expm1(-x)) or log1p(-exp(-x)), whichever keeps its digits (Maechler
@@ -95,7 +95,7 @@ INLINE Mean cauchit_link(V z)
 {
     V a = abs_(z), i = C(1) / a, per_pi = C(0.3183098861837906715);
     Mask wide = a > C(1), right = z > C(0);
-    V arc = vatan(select(wide, i, a));
+    V arc = atan_unit(select(wide, i, a));
     V small = select(wide, arc * per_pi, C(0.5) - arc * per_pi), big = C(1) - small;
     V ratio = select(i == C(0), C(1), i / arc);
     V near_slope = per_pi / (C(1) + a * a), steep = select(wide, i * ratio / (C(1) + i * i), near_slope / small);

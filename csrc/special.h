@@ -19,7 +19,7 @@ INLINE Exact log_exact(LogParts p)
 }
 
 /* ---- the rests of Stirling's series, x >= 3 ---- */
-/* log Gamma(x) - (x - 1/2) log x + x - log(2 pi)/2 = 1/(12 x) - ...; relative error 4.4e-8 and 2.6e-16 of a small term */
+/* log Gamma(x) - (x - 1/2) log x + x - log(2 pi)/2 = 1/(12 x) - ...; relative error 4.4e-8 and 2.6e-16 */
 INLINE V lgamma_rest(V x)
 {
 #if REAL_BITS == 32
@@ -122,7 +122,8 @@ APART GammaShape gamma_shape(V k)
     V ratio = select(near, cube, C(1)) / (root * select(near, k * (k + C(1)) * (k + C(2)), C(1)));
     LogParts q = log_parts(ratio);
     V change = (climb.sum - C(1) / k) + (climb.error + p.lost - harmonic_rest(k));
-    return (GammaShape){ .nll = fma_(k, log1pmx_join(p, shift), log_join(q.e, q.f)) + (C(HALF_LOG_2PI) + lgamma_rest(m)),
+    V constant = C(HALF_LOG_2PI) + lgamma_rest(m);
+    return (GammaShape){ .nll = fma_(k, log1pmx_join(p, shift), log_join(q.e, q.f)) + constant,
                          .score = select(near, change, C(0)) - fma_(C(0.5), C(1) / m, digamma_rest(m)) };
 }
 /* k^2 trigamma(k) - k: the Fisher information of a log shape */
@@ -141,7 +142,7 @@ APART GammaRatio gamma_ratio(V a, V b)
     Mask near = a < C(3);
     V m = select(near, a + C(3), a), n = m + b, x = b / m;
     LogParts p = log1p_parts(x);
-    V bend = log1pmx_join(p, x), half = C(0.5);                 /* where b/a is large, log(1 + x) - x only cancels again */
+    V bend = log1pmx_join(p, x), half = C(0.5);                 /* at large b/a, log(1 + x) - x would only cancel */
     V log = select(x < half, fma_(n - half, bend, x * (b - half)), fma_(n - half, log_join(p.e, p.f), -b));
     log = log + (lgamma_rest(n) - lgamma_rest(m));
     V climb = fma_(half, x / n, bend) + (digamma_rest(m) - digamma_rest(n));      /* digamma(n) - digamma(m) - b/m */
@@ -155,13 +156,21 @@ APART GammaRatio gamma_ratio(V a, V b)
     }
     return (GammaRatio){log, slope};
 }
+/* log of the binomial coefficient n over k, 0 <= k <= n: with k <= n - k, every term is of the order of k */
+APART V vlog_choose(V n, V k)
+{
+    k = min_(k, n - k);
+    V a = n - k + C(1), b = k + C(1);
+    V y = fma_(k, vlog(a / b), gamma_ratio(a, k).log) + (b - gamma_shape(b).nll - vlog(b));
+    return select(k == C(0), C(0), y);
+}
 
 /* ---- the normal distribution ---- */
 INLINE Exact two_prod(V a, V b)                                 /* a b = sum + error exactly */
 {
     V product = a * b;
 #ifdef ISA_SCALAR
-    V split = C(REAL_BITS == 32 ? 0x1p12 + 1 : 0x1p27 + 1);     /* Dekker 1971, where no fused multiply-add is to be had */
+    V split = C(REAL_BITS == 32 ? 0x1p12 + 1 : 0x1p27 + 1);     /* Dekker 1971, for want of a fused multiply-add */
     V a_high = split * a - (split * a - a), b_high = split * b - (split * b - b);
     V a_low = a - a_high, b_low = b - b_high;
     return (Exact){product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low};
@@ -197,16 +206,16 @@ INLINE V gauss(V x, real scale)
     Exact square = two_prod(limited, limited);
     return exp_nonpositive_sum(-splat(scale) * square.sum, -splat(scale) * square.error);
 }
-typedef struct { V cdf, rest, log_cdf, log_rest, ratio, rest_ratio; } Normal;
-/* Phi(z), 1 - Phi(z) = Phi(-z), their logarithms, and the inverse Mills ratios phi/Phi at z and at -z */
+typedef struct { V density, cdf, rest, log_cdf, log_rest, ratio, rest_ratio; } Normal;
+/* phi(z), Phi(z), 1 - Phi(z) = Phi(-z), the logarithms of both, and the inverse Mills ratios phi/Phi at z and -z */
 APART Normal normal(V z)
 {
     V x = abs_(z), scaled = scaled_tail(x), bell = gauss(x, (real)0.5), tail = bell * scaled, body = C(1) - tail;
-    V outer = C(INVERSE_SQRT_2PI) / scaled, inner = C(INVERSE_SQRT_2PI) * bell / body;
+    V density = C(INVERSE_SQRT_2PI) * bell, outer = C(INVERSE_SQRT_2PI) / scaled, inner = density / body;
     LogParts p = log_parts(scaled), q = log1p_parts(-tail);
     V log_body = log_join(q.e, q.f), log_tail = log_join(p.e, p.f) - C(0.5) * x * x;
     Mask left = z < C(0);
-    return (Normal){ .cdf = select(left, tail, body), .rest = select(left, body, tail),
+    return (Normal){ .density = density, .cdf = select(left, tail, body), .rest = select(left, body, tail),
                      .log_cdf = select(left, log_tail, log_body), .log_rest = select(left, log_body, log_tail),
                      .ratio = select(left, outer, inner), .rest_ratio = select(left, inner, outer) };
 }
@@ -224,8 +233,8 @@ INLINE V atan_unit(V x)
     static const real table[] = {-0.3333315253, 0.199937731, -0.1421105862, 0.10666015, -0.07552237064, 0.04321212322,
         -0.01636808552, 0.002920730039};
 #else
-    static const real table[] = {-0.333333333333318604, 0.199999999997550526, -0.142857142713363805, 0.111111106787883426,
-        -0.0909090123599015087, 0.0769221293654318711, -0.0666586040569916022, 0.058773079916874478,
+    static const real table[] = {-0.333333333333318604, 0.199999999997550526, -0.142857142713363805,
+        0.111111106787883426, -0.0909090123599015087, 0.0769221293654318711, -0.0666586040569916022, 0.058773079916874478,
         -0.0523923385498478722, 0.0467395211357000961, -0.0409264384574755738, 0.0340679078269494826,
         -0.0258269248279732466, 0.0169781644650286029, -0.00918465557696143339, 0.00385602703749257387,
         -0.00116409097981613817, 0.000223026719524062621, -0.0000202589993370422406};
@@ -238,17 +247,9 @@ INLINE V vatan(V x)
 {
     V a = abs_(x);
     Mask far = a > C(1);
-    V y = atan_unit(select(far, C(1) / a, a)), low = C(REAL_BITS == 32 ? -4.37113900018624e-8 : 6.12323399573676604e-17);
+    V low = C(REAL_BITS == 32 ? -4.37113900018624e-8 : 6.12323399573676604e-17);          /* pi/2 - HALF_PI rounded */
+    V y = atan_unit(select(far, C(1) / a, a));
     return copysign_(select(far, C(HALF_PI) - (y - low), y), x);
-}
-/* The Cauchy distribution's two tails, 1/2 + atan(z)/pi and 1/2 - atan(z)/pi, each accurate where it is small */
-typedef struct { V cdf, rest; } Tails;
-INLINE Tails cauchy(V z)
-{
-    V a = abs_(z);
-    Mask far = a > C(1);
-    V y = C(0.5 / HALF_PI) * atan_unit(select(far, C(1) / a, a)), tail = select(far, y, C(0.5) - y), body = C(1) - tail;
-    return (Tails){select(z < C(0), tail, body), select(z < C(0), body, tail)};
 }
 /* sin x and cos x for |x| <= 1e4 (float32) or 1e5; absolute error below 1.5 ulp of 1. pi/2 in three parts, of which the
  * first two times n are exact. */

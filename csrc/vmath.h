@@ -16,7 +16,7 @@ enum { MANTISSA = 52, BIAS = 1023 };
 #define INF splat((real)INFINITY)
 #define NOT_A_NUMBER splat((real)NAN)
 
-/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1): Horner's rule in x^4 on blocks of four, which do not wait for each other. */
+/* c[0] + c[1] x + ... + c[n - 1] x^(n - 1): Horner's rule in x^4 on blocks of four that do not wait for each other. */
 INLINE V block(V x, V x2, const real *c, int n)
 {
     V low = n > 1 ? fma_(splat(c[1]), x, splat(c[0])) : splat(c[0]);
@@ -100,7 +100,7 @@ INLINE V vexpm1(V x)
     V y = C(2) * fma_(scale, p.expm1, scale - C(0.5));
     return select(abs_(x) < C(REAL_EPSILON / 4), x, y);         /* keeps -0 and the last bit of denormals */
 }
-INLINE V vtanh(V x)                                             /* t = exp(-2|x|), each part rounded once from t - scale */
+INLINE V vtanh(V x)                                             /* t = exp(-2|x|) */
 {
     ExpParts p = exp_parts(max_(C(-2) * abs_(x), C(-40)), C(0), BIAS);
     V scale = power_of_two(p.bits), t = fma_(scale, p.expm1, scale);

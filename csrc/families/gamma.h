@@ -12,7 +12,7 @@ INLINE Point gamma_of(Obs o, Mean m)
 INLINE V gamma_base(Obs o)
 {
     V k = o.fixed.per_dispersion;
-    return (C(1) - k) * vlog(o.y) - k * vlog(k) + vlgamma(k);
+    return (C(1) - k) * vlog(o.y) + (gamma_shape(k).nll - k);
 }
 
 LIKELIHOOD(gamma, 1, outside_positive, gamma_base)

@@ -3,9 +3,6 @@
 #ifdef __FAST_MATH__
 #error "pyscratch is accurate by contract: compile it without -ffast-math"
 #endif
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE                               /* lgamma_r */
-#endif
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
