@@ -78,3 +78,36 @@ def test_as_a_command_it_needs_nothing_but_numpy():
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from bench import contenders, run
+
+    monkeypatch.setattr(run, "interleaved", lambda functions, repeats: [1e-3] * len(functions))
+    return contenders, run
+
+
+def test_every_contender_of_the_bench_is_right(bench, monkeypatch):
+    contenders, run = bench
+    monkeypatch.setattr(contenders, "HEAD_ROWS", (64,))
+    monkeypatch.setattr(contenders, "LABEL_SIZES", ((64, 3),))
+    monkeypatch.setattr(contenders, "DENSE_SIZES", ((9, 5, 7),))
+    cases = list(contenders.cases())
+    assert len(cases) == 2 * (len(losses.families) + 2)
+    for case in cases:
+        calls, wrong = run.prepare(case)
+        assert not wrong and {"bound", "call", "reference"} <= set(calls), case
+
+
+def test_a_wrong_contender_is_named_and_not_timed(bench, monkeypatch):
+    contenders, run = bench
+    half = {"half": lambda case: lambda: (case.exact[0] / 2, case.exact[1])}
+    absent = {"absent": lambda case: __import__("no_such_library")}
+    unable = {"unable": lambda case: None}
+    monkeypatch.setitem(contenders.CONTENDERS, "head", {**contenders.CONTENDERS["head"], **half, **absent, **unable})
+    row = run.measure(contenders.head_case("head", "Poisson", (50,), "float64"), seconds=0)
+    assert row["wrong"] == ["half"]
+    assert set(row["seconds"]) == {"bound", "call", "reference"}
+    assert "WRONG" in run.line(row)

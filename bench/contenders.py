@@ -1,0 +1,190 @@
+"""What is timed: cases, and the contenders for each kind of case.
+
+A contender is a function of a case that prepares everything and returns a call without arguments; what that returns is
+checked against the float64 reference before it is timed. It returns None for a case that it cannot do, and a library
+that is not installed is skipped. To add one: a function below, under ``@contender(kind, name, against=...)``, which
+names the contender of pyscratch that does the same work: "bound" leaves out terms in y alone (log y!, log 2π / 2), or
+rather computes them once; "call" checks its arguments, computes all terms and allocates its gradient.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyscratch import Gaussian, Network, _native, compare, layers, losses, reference
+
+REALS = ("float32", "float64")
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of a checked answer, relative to max(1, |exact|)
+HEAD_ROWS = (1_000, 100_000, 4_000_000)
+LABEL_SIZES = ((1_000, 10), (10_000, 10), (4_096, 1_000), (256, 50_000))
+DENSE_SIZES = (
+    (32, 16, 16), (32, 64, 64), (128, 128, 128), (256, 256, 256),
+    (1024, 512, 512), (4096, 784, 128), (1024, 1024, 1024),
+)  # fmt: skip
+
+CONTENDERS = {}  # kind of case -> name -> function
+RIVALS = {}  # kind of case -> name of a contender of pyscratch -> names of those that do the same work
+
+
+def contender(kind, name, against=None):
+    """Enter a function in the registry; ``against`` is the contender of pyscratch that it is measured against."""
+
+    def enter(function):
+        CONTENDERS.setdefault(kind, {})[name] = function
+        if against:
+            RIVALS.setdefault(kind, {}).setdefault(against, []).append(name)
+        return function
+
+    return enter
+
+
+@dataclass
+class Case:
+    """One row of the table: what everybody computes, the exact answer, and the least work it takes."""
+
+    kind: str
+    name: str
+    real: str
+    size: tuple
+    inputs: dict = field(repr=False)
+    exact: tuple = field(repr=False)
+    bytes: int = 0  # read and written at least once
+    flops: int = 0
+
+
+# ---- heads: nll and gradient in one pass ----
+
+
+def head_case(kind, name, size, real):
+    """Return the case of a head on (rows,) or (rows, classes), summed over rows."""
+    loss, twin = losses.families[name](), reference.families[name]()
+    rows, outputs = size if len(size) == 2 else (*size, 1)
+    z, y = compare.draw(twin, rows, outputs, np.random.default_rng(0), real)
+    exact = twin.nll_and_grad(z.astype(float), y.astype(float) if y.dtype.kind == "f" else y, reduction="sum")
+    moved = 2 * z.nbytes + y.nbytes  # logits and targets in, gradient out
+    return Case(kind, name, real, size, {"loss": loss, "twin": twin, "z": z, "y": y}, exact, bytes=moved)
+
+
+def head_cases(quick=False):
+    """Yield (kind, name, size, real) of each case of the heads."""
+    for name, cls in losses.families.items():
+        labels = cls.target == _native.LABELS
+        sizes = LABEL_SIZES if labels else [(rows,) for rows in HEAD_ROWS]
+        for size in sizes[: 1 if quick else None]:
+            for real in REALS:
+                yield "head", name, size, real
+
+
+@contender("head", "bound")
+def native_head(case):
+    """Return the bound call: what a training loop does."""
+    return case.inputs["loss"].bind(case.inputs["z"], case.inputs["y"], reduction="sum").nll_and_grad
+
+
+@contender("head", "call")
+def checked_head(case):
+    """Return the call that checks its arguments and allocates its gradient."""
+    loss, z, y = case.inputs["loss"], case.inputs["z"], case.inputs["y"]
+    return lambda: loss.nll_and_grad(z, y, reduction="sum")
+
+
+@contender("head", "reference", against="call")
+def reference_head(case):
+    """Return the textbook formulas in NumPy."""
+    twin, z, y = case.inputs["twin"], case.inputs["z"], case.inputs["y"]
+    return lambda: twin.nll_and_grad(z, y, reduction="sum")
+
+
+# ---- Dense: forward, and forward with backward ----
+
+
+def dense_case(kind, name, size, real):
+    """Return the case of a Dense layer: y, or (y, dx, dW, db)."""
+    rows, n_in, n_out = size
+    rng = np.random.default_rng(0)
+    shapes = {"x": (rows, n_in), "W": (n_in, n_out), "b": (n_out,), "g": (rows, n_out)}
+    inputs = {name: rng.standard_normal(shape).astype(real) for name, shape in shapes.items()}
+    inputs["W"] /= np.sqrt(n_in)
+    x, W, b, g = (inputs[name].astype(float) for name in shapes)
+    exact = (x @ W + b,) if kind == "dense forward" else (x @ W + b, g @ W.T, x.T @ g, g.sum(axis=0))
+    products = 1 if kind == "dense forward" else 3
+    return Case(kind, name, real, size, inputs, exact, flops=2 * rows * n_in * n_out * products)
+
+
+def dense_cases(quick=False):
+    """Yield (kind, name, size, real) of each case of Dense."""
+    for kind in ("dense forward", "dense both"):
+        for size in DENSE_SIZES[: 3 if quick else None]:
+            for real in REALS:
+                yield kind, "Dense", size, real
+
+
+def layer_calls(layer, case, kind):
+    """Return the calls of a layer, with the case's parameters in it."""
+    net = Network([layer], loss=Gaussian(), dtype=case.real)
+    layer = net.layers[0]
+    layer.W, layer.b = case.inputs["W"], case.inputs["b"]
+    x, g = case.inputs["x"], case.inputs["g"]
+    if kind == "dense forward":
+        return lambda: (layer.forward(x),)
+    return lambda: (layer.forward(x), layer.backward(g), layer.dW, layer.db)
+
+
+for _kind in ("dense forward", "dense both"):
+
+    @contender(_kind, "bound")
+    def native_dense(case, kind=_kind):
+        """Return the kernels on fixed buffers: what a training loop does."""
+        x, W, b, g = (case.inputs[name] for name in "xWbg")
+        y, dx, dW, db = (np.empty_like(array) for array in (g, x, W, b))
+        workspace = np.empty(_native.dense_workspace(x.dtype, *case.size), np.uint8)
+        forward = _native.bind_dense_forward(x, W, b, "identity", y, workspace)
+        backward = _native.bind_dense_backward(x, W, "identity", y, g, dx, dW, db, workspace)
+        rows = len(x)
+
+        def both():
+            forward(rows)
+            backward(rows)
+            return y, dx, dW, db
+
+        def alone():
+            forward(rows)
+            return (y,)
+
+        return alone if kind == "dense forward" else both
+
+    @contender(_kind, "call")
+    def native_layer(case, kind=_kind):
+        """Return the layer of the library, which allocates its outputs."""
+        return layer_calls(layers.Dense(*case.size[1:]), case, kind)
+
+    @contender(_kind, "reference", against="call")
+    def reference_dense(case, kind=_kind):
+        """Return the layer of the reference: NumPy's matrix products."""
+        return layer_calls(reference.Dense(*case.size[1:]), case, kind)
+
+    @contender(_kind, "numpy out=", against="bound")
+    def numpy_dense(case, kind=_kind):
+        """Return NumPy's matrix products into fixed buffers."""
+        x, W, b, g = (case.inputs[name] for name in "xWbg")
+        y, dx, dW, db = (np.empty_like(array) for array in (g, x, W, b))
+
+        def alone():
+            np.matmul(x, W, out=y)
+            return (np.add(y, b, out=y),)
+
+        def both():
+            alone()
+            np.matmul(g, W.T, out=dx)
+            np.matmul(x.T, g, out=dW)
+            return y, dx, dW, np.sum(g, axis=0, out=db)
+
+        return alone if kind == "dense forward" else both
+
+
+def cases(quick=False, word=""):
+    """Yield each case whose description has the word in it; only one at a time holds memory."""
+    for makes, make in ((head_cases, head_case), (dense_cases, dense_case)):
+        for description in makes(quick):
+            if word.lower() in " ".join(map(str, description)).lower():
+                yield make(*description)
