@@ -202,8 +202,7 @@ class BoundHead(Head):
 class UserLoss:
     """A loss of the user's own, any object with ``nll(z, y)`` (n,) and ``grad(z, y)`` (n, width), as one of ours.
 
-    Weights, offset and sums are added here. ``link(z)``, ``mean(z)``, ``outputs(width)`` and ``start(y, ...)`` are used
-    where it has them.
+    Weights, offset and sums are added here. It may also have ``link(z)`` or ``mean(z)``, and ``outputs(width)``.
     """
 
     def __init__(self, loss):

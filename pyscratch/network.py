@@ -65,7 +65,6 @@ class Network:
         self.dtype = _real(dtype)
         self.layers = tuple(_own(index, layer) for index, layer in enumerate(layers))
         self.n_in, self.width = _widths(self.layers)
-        self.loss = loss
         self._loss = _head(loss)
         self._check_width(self.width)
         self.rng = np.random.default_rng(rng)
@@ -82,7 +81,26 @@ class Network:
     def __repr__(self):
         return f"{type(self).__name__}({list(self.layers)!r}, {self.loss!r}, dtype={self.dtype.name})"
 
+    @property
+    def loss(self):
+        """The loss it was made with; another head is another network."""
+        return self._loss.loss if isinstance(self._loss, _plan.UserLoss) else self._loss
+
     # ---- parameters ----
+
+    @property
+    def values(self):
+        """All parameters (n,), flat. Assigning copies into the array."""
+        return self._values
+
+    @values.setter
+    def values(self, values):
+        self._values[...] = values
+
+    @property
+    def gradients(self):
+        """Their gradients (n,), as the last `backward` left them."""
+        return self._gradients
 
     def _place(self, values=None):
         """Cuts the layers' parameters out of one flat array; a layer with its own arrays gets a place to copy to."""
@@ -90,8 +108,8 @@ class Network:
             layer._size() if _held(layer) else sum(np.size(value) for value, _ in layer.parameters())
             for layer in self.layers
         ]
-        self.values = np.zeros(sum(sizes), self.dtype) if values is None else values
-        self.gradients = np.zeros(sum(sizes), self.dtype)
+        self._values = np.zeros(sum(sizes), self.dtype) if values is None else values
+        self._gradients = np.zeros(sum(sizes), self.dtype)
         self._foreign, start = [], 0
         for layer, size in zip(self.layers, sizes, strict=True):
             place = slice(start, start + size)
@@ -320,7 +338,7 @@ class Network:
             held_out = self._validation(validation)
         if not len(rows.used):
             raise ValueError("there are no rows to fit (X is empty, or every weight is 0)")
-        if start and not self._started:
+        if start and not self._started and self._can_start():
             self._start(rows)
         self._started = True
         self._take(optimizer)
@@ -344,23 +362,21 @@ class Network:
         Weights stay as drawn, so the first predictions scatter around the best constant. `fit` does this at its first
         call. TypeError when the last layer has no bias or the loss does not say its best constant.
         """
-        y_ready, kind, weights, used = self._targets(y, weights)
-        offset = self._offset(offset, len(y_ready))
-        if not self._start(_plan.Rows(None, y_ready, kind, weights, offset, used)):
+        if not self._can_start():
             raise TypeError(
                 f"start_from needs a Dense as the last layer and a loss with start(y): got {self.layers[-1]!r} "
                 f"and {self.loss!r}"
             )
-        self._started = True
+        y, kind, weights, used = self._targets(y, weights)
+        self._start(_plan.Rows(None, y, kind, weights, self._offset(offset, len(y)), used))
+
+    def _can_start(self):
+        return isinstance(self.layers[-1], layers.Dense) and hasattr(self._loss, "start")
 
     def _start(self, rows):
-        last = self.layers[-1]
-        start = getattr(getattr(self.loss, "plain", self.loss), "start", None)
-        if not isinstance(last, layers.Dense) or start is None:
-            return False
         y, weights, offset = rows.part(rows.used)
-        last.b = start(y, weights=weights, offset=offset, width=self.width)
-        return True
+        self.layers[-1].b = self._loss.plain.start(y, weights=weights, offset=offset, width=self.width)
+        self._started = True
 
     def _checked_optimizer(self, optimizer):
         if optimizer is None:
@@ -462,7 +478,7 @@ class Network:
         """Everything about a set of rows, checked."""
         count = _checks.real_array("X", X).shape[:1]
         if self.width is None and count:
-            self._logits(self._features(X)[:1])  # a last layer of the user's own: its width is known by asking
+            self._logits(np.zeros((1, np.shape(X)[1]), self.dtype))  # a layer of the user's own tells its width so
         y, kind, weights, used = self._targets(y, weights, count[0] if count else 0)
         X = self._features(X, used)
         return _plan.Rows(X, y, kind, weights, self._offset(offset, len(X)), used)
@@ -510,14 +526,14 @@ class Network:
             **self.__dict__,
             "layers": tuple(layer._description() if _held(layer) else layer for layer in self.layers),
         }
-        for name in ("_body", "_foreign", "gradients", "_loss"):
+        for name in ("_body", "_foreign", "_gradients"):
             del state[name]
         return state
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self._body, self._loss = None, _head(self.loss)
-        self._place(self.values)
+        self._body = None
+        self._place(self._values)
         self.scatter()
 
     def __deepcopy__(self, memo):
@@ -582,7 +598,10 @@ class Network:
         net.values[...] = arrays["values"]
         net.scatter()
         net.optimizer = rebuilt("optimizer", "optimizers", Optimizer, optimizers)
-        net._slots = {name: arrays[f"slot{index}"] for index, name in enumerate(told["slots"])}
+        slots = [
+            np.array(arrays[f"slot{index}"], net.dtype).reshape(net.values.shape) for index in range(len(told["slots"]))
+        ]
+        net._slots = dict(zip(told["slots"], slots, strict=True))
         net.steps, net._started = told["steps"], told["started"]
         net.rng = _storage.restore_generator(told["generator"])
         return net

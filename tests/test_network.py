@@ -339,6 +339,44 @@ def _held_out(net, X, y):
     return net._rows(X, y, None, None)
 
 
+class Sum:
+    """A last layer that does not say how wide it is."""
+
+    def forward(self, x):
+        self.width = x.shape[1]
+        return x.sum(axis=1, keepdims=True)
+
+    def backward(self, g):
+        return np.repeat(g, self.width, axis=1)
+
+    def parameters(self):
+        return []
+
+
+@each_module
+def test_a_last_layer_that_does_not_say_its_width(module):
+    X, y = features(30), features(30)[:, 0]
+    X[3] = np.nan
+    weights = (np.arange(30) != 3).astype(float)
+    net = module.Network([module.Dense(5, 4), Sum()], module.Gaussian(), rng=0)
+    assert net.width is None
+    net.fit(X, y, weights=weights, epochs=2)
+    assert net.width == 1 and net.predict(X[4:]).shape == (26,)
+    with pytest.raises(TypeError, match="start_from needs a Dense as the last layer"):
+        module.Network([module.Dense(5, 4), Sum()], module.Gaussian()).start_from(y)
+    with pytest.raises(ValueError, match="gives 1 logits per row: HeteroscedasticGaussian"):
+        module.Network([module.Dense(5, 4), Sum()], module.HeteroscedasticGaussian()).predict(features(3))
+
+
+@each_module
+def test_assigning_values_copies(module):
+    net = make_network(module)
+    net.values = np.arange(float(net.values.size))
+    assert net.layers[0].W[0, 1] == 1 and np.shares_memory(net.layers[0].W, net.values)
+    with pytest.raises(AttributeError):
+        net.loss = module.Poisson()
+
+
 @each_module
 def test_a_layer_of_a_user_takes_the_gradient_step(module):
     X, y = features(16), features(16)[:, 0]
