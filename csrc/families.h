@@ -6,6 +6,7 @@
 #include "families/gamma.h"
 #include "families/negative_binomial.h"
 #include "families/tweedie.h"
+#include "families/categorical.h"
 
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
 
@@ -18,4 +19,5 @@ static const HeadRow head_rows[] = {
     ROW(gamma, log), ROW(gamma, canonical), ROW(gamma, reciprocal_softplus),
     ROW(negative_binomial, log), ROW(negative_binomial, softplus),
     ROW(tweedie, log), ROW(tweedie, softplus),
+    ROW(categorical, softmax),
 };

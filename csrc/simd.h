@@ -97,6 +97,7 @@ INLINE Mask either(Mask a, Mask b) { return a | b; }
 INLINE Mask negate(Mask a) { return !a; }
 INLINE int any_lane(Mask m) { return m; }
 INLINE int first_lane(Mask m) { return m ? 0 : LANES; }
+INLINE I lane_numbers(void) { return 0; }
 INLINE Mask first_lanes(size_t count) { return count > 0; }
 #else
 INLINE I iselect(Mask m, I a, I b) { return (m & a) | (~m & b); }
@@ -134,11 +135,15 @@ INLINE int first_lane(Mask m)                                   /* the first tru
     for (int i = 0; i < LANES; i++) if (m[i]) return i;
     return LANES;
 }
-INLINE Mask first_lanes(size_t count)                           /* true in lanes 0 ... count - 1 */
+INLINE I lane_numbers(void)                                     /* 0, 1, 2, ... */
 {
     I index;
     for (int i = 0; i < LANES; i++) index[i] = (ireal)i;
-    return index < isplat((ireal)(count < (size_t)LANES ? count : (size_t)LANES));
+    return index;
+}
+INLINE Mask first_lanes(size_t count)                           /* true in lanes 0 ... count - 1 */
+{
+    return lane_numbers() < isplat((ireal)(count < (size_t)LANES ? count : (size_t)LANES));
 }
 #endif
 
@@ -229,6 +234,7 @@ typedef double Sum;
 INLINE Sum no_sum(void) { return 0.0; }
 INLINE Sum add(Sum s, V x) { return s + (double)x; }
 INLINE double total_of(Sum s) { return s; }
+INLINE V lane_sums(Sum s) { return (real)s; }
 #else
 typedef double D __attribute__((vector_size(ISA_BYTES)));
 enum { D_LANES = ISA_BYTES / 8, D_PARTS = 64 / REAL_BITS };
@@ -258,6 +264,18 @@ INLINE double total_of(Sum s)
     double total = 0.0;
     for (int p = 0; p < D_PARTS; p++) for (int i = 0; i < D_LANES; i++) total += s.part[p][i];
     return total;
+}
+INLINE V lane_sums(Sum s)                                       /* each lane's own sum, rounded to a real */
+{
+#if REAL_BITS == 32
+    typedef float Half __attribute__((vector_size(ISA_BYTES / 2)));
+    Half half[2] = {__builtin_convertvector(s.part[0], Half), __builtin_convertvector(s.part[1], Half)};
+    V x;
+    memcpy(&x, half, sizeof x);
+    return x;
+#else
+    return s.part[0];
+#endif
 }
 #endif
 
@@ -345,6 +363,96 @@ INLINE void transpose(V *block)
     for (int i = 0; i < LANES; i++) store(rows[i], block[i]);
     for (int i = 0; i < LANES; i++) for (int j = 0; j < LANES; j++) columns[i][j] = rows[j][i];
     for (int i = 0; i < LANES; i++) block[i] = load(columns[i]);
+}
+#endif
+
+/* ---- columns: LANES rows in memory, one vector per column in registers ---- */
+#ifdef ISA_SCALAR
+enum { COLUMNS = 1 };
+INLINE void load_columns(V *x, const real *p, size_t stride) { (void)stride, x[0] = p[0]; }
+INLINE void store_columns(real *p, size_t stride, V *x) { (void)stride, p[0] = x[0]; }
+#else
+enum { COLUMNS = 16 / sizeof(real) };                           /* what one 128-bit load takes from a row */
+INLINE V load_quads(const real *p, size_t step)                 /* 128 bits each from p, p + step, p + 2 step, ... */
+{
+#if defined(ISA_AVX2)
+    __m128 low = _mm_loadu_ps((const float *)p), high = _mm_loadu_ps((const float *)(p + step));
+    return (V)_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
+#elif defined(ISA_AVX512)
+    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps((const float *)p));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps((const float *)(p + step)), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps((const float *)(p + 2 * step)), 2);
+    return (V)_mm512_insertf32x4(x, _mm_loadu_ps((const float *)(p + 3 * step)), 3);
+#else
+    (void)step;
+    return load(p);
+#endif
+}
+INLINE void store_quads(real *p, size_t step, V x)
+{
+#if defined(ISA_AVX2)
+    _mm_storeu_ps((float *)p, _mm256_castps256_ps128((__m256)x));
+    _mm_storeu_ps((float *)(p + step), _mm256_extractf128_ps((__m256)x, 1));
+#elif defined(ISA_AVX512)
+    _mm_storeu_ps((float *)p, _mm512_castps512_ps128((__m512)x));
+    _mm_storeu_ps((float *)(p + step), _mm512_extractf32x4_ps((__m512)x, 1));
+    _mm_storeu_ps((float *)(p + 2 * step), _mm512_extractf32x4_ps((__m512)x, 2));
+    _mm_storeu_ps((float *)(p + 3 * step), _mm512_extractf32x4_ps((__m512)x, 3));
+#else
+    (void)step;
+    store(p, x);
+#endif
+}
+/* (a0 b0 a1 b1), (a2 b2 a3 b3) in every 128 bits, the unit being a real */
+INLINE Pair zip_quads(V a, V b)
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return (Pair){(V)_mm256_unpacklo_ps((__m256)a, (__m256)b), (V)_mm256_unpackhi_ps((__m256)a, (__m256)b)};
+#elif defined(ISA_AVX2)
+    return (Pair){(V)_mm256_unpacklo_pd((__m256d)a, (__m256d)b), (V)_mm256_unpackhi_pd((__m256d)a, (__m256d)b)};
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (Pair){(V)_mm512_unpacklo_ps((__m512)a, (__m512)b), (V)_mm512_unpackhi_ps((__m512)a, (__m512)b)};
+#elif defined(ISA_AVX512)
+    return (Pair){(V)_mm512_unpacklo_pd((__m512d)a, (__m512d)b), (V)_mm512_unpackhi_pd((__m512d)a, (__m512d)b)};
+#elif REAL_BITS == 32
+    return (Pair){(V)vzip1q_f32((float32x4_t)a, (float32x4_t)b), (V)vzip2q_f32((float32x4_t)a, (float32x4_t)b)};
+#else
+    return (Pair){(V)vzip1q_f64((float64x2_t)a, (float64x2_t)b), (V)vzip2q_f64((float64x2_t)a, (float64x2_t)b)};
+#endif
+}
+#if REAL_BITS == 32
+INLINE Pair zip_halves(V a, V b)                                /* (a0 a1 b0 b1), (a2 a3 b2 b3) in every 128 bits */
+{
+#if defined(ISA_AVX2)
+    return (Pair){(V)_mm256_unpacklo_pd((__m256d)a, (__m256d)b), (V)_mm256_unpackhi_pd((__m256d)a, (__m256d)b)};
+#elif defined(ISA_AVX512)
+    return (Pair){(V)_mm512_unpacklo_pd((__m512d)a, (__m512d)b), (V)_mm512_unpackhi_pd((__m512d)a, (__m512d)b)};
+#else
+    return (Pair){(V)vzip1q_f64((float64x2_t)a, (float64x2_t)b), (V)vzip2q_f64((float64x2_t)a, (float64x2_t)b)};
+#endif
+}
+#endif
+INLINE void transpose_quads(V *x)                               /* COLUMNS x COLUMNS in every 128 bits */
+{
+#if REAL_BITS == 32
+    Pair even = zip_quads(x[0], x[1]), odd = zip_quads(x[2], x[3]);
+    Pair front = zip_halves(even.a, odd.a), back = zip_halves(even.b, odd.b);
+    x[0] = front.a, x[1] = front.b, x[2] = back.a, x[3] = back.b;
+#else
+    Pair columns = zip_quads(x[0], x[1]);
+    x[0] = columns.a, x[1] = columns.b;
+#endif
+}
+/* COLUMNS columns of LANES rows that lie `stride` apart. */
+INLINE void load_columns(V *x, const real *p, size_t stride)
+{
+    UNROLLED for (int i = 0; i < COLUMNS; i++) x[i] = load_quads(p + (size_t)i * stride, COLUMNS * stride);
+    transpose_quads(x);
+}
+INLINE void store_columns(real *p, size_t stride, V *x)
+{
+    transpose_quads(x);
+    UNROLLED for (int i = 0; i < COLUMNS; i++) store_quads(p + (size_t)i * stride, COLUMNS * stride, x[i]);
 }
 #endif
 #endif
