@@ -17,14 +17,14 @@ OUT = Path(__file__).resolve().parent.parent / "out"
 PROMISE = 1e-6  # the largest difference between the predictions of C and NumPy, relative to max(1, |prediction|)
 
 TASKS = (
-    Task("DoctorVisits", data.doctor_visits, "count", "Poisson", "Gaussian", (32,), race=30),
-    Task("rwm5yr", data.rwm5yr, "count", "Poisson", "Gaussian", (32,), batch_size=128, race=15,
+    Task("DoctorVisits", data.doctor_visits, "count", "Poisson", "Gaussian", (32,), race=60),
+    Task("rwm5yr", data.rwm5yr, "count", "Poisson", "Gaussian", (32,), batch_size=128, race=40,
          note="right type, overdispersed: see negative binomial"),
-    Task("Default", data.default, "binary", "Bernoulli", "Gaussian", (16,), race=20),
+    Task("Default", data.default, "binary", "Bernoulli", "Gaussian", (16,), race=40),
     Task("digits", data.digits, "class", "Categorical", "Gaussian", (64,), "ReLU", batch_size=32, race=40),
     Task("diamonds", data.diamonds, "real", "HeteroscedasticGaussian", "Gaussian", (64, 64), batch_size=256, epochs=60,
-         race=5),
-    Task("diabetes", data.diabetes, "count", "Gaussian", "Poisson", (16,), batch_size=32, race=200,
+         race=6),
+    Task("diabetes", data.diabetes, "count", "Gaussian", "Poisson", (16,), batch_size=32, race=500,
          note="whole numbers, far from 0: the Gaussian is the right bet"),
 )  # fmt: skip
 
