@@ -110,32 +110,6 @@ class PythonBody:
         self.net._gather_gradients()
 
 
-class Rows:
-    """Checked data: arrays as the kernels read them, and which rows are used.
-
-    X (n, n_in); y as the loss wants it, with its kind for the C interface; weights (n,) and offset (n, k) or None;
-    used (m,) the indices of the rows that count: those of weight 0 are not among them.
-    """
-
-    def __init__(self, X, y, kind, weights, offset, used):
-        self.X, self.y, self.kind, self.weights, self.offset, self.used = X, y, kind, weights, offset, used
-
-    def subset(self, used):
-        return Rows(self.X, self.y, self.kind, self.weights, self.offset, used)
-
-    def part(self, rows):
-        """(y, weights, offset) of some rows."""
-        return [None if array is None else array[rows] for array in (self.y, self.weights, self.offset)]
-
-    def weight(self, loss):
-        """Σ w of the used rows, as the loss counts it (class weights count)."""
-        return sum(loss._weight(len(rows), *self.part(rows)[:2]) for rows in self.blocks())
-
-    def blocks(self, size=4096):
-        """The used rows in blocks."""
-        return (self.used[first : first + size] for first in range(0, len(self.used), size))
-
-
 class Head:
     """The loss of a batch whose rows are gathered into buffers, through the loss's own methods."""
 
@@ -274,7 +248,7 @@ class Plan:
     """
 
     def __init__(self, net, rows, batch_size, optimizer, slots):
-        loss, capacity = adapted(net.loss), min(batch_size, len(rows.used))
+        loss, capacity = net.head, min(batch_size, len(rows.used))
         self.net, self.used, self.X, self.batch_size = net, rows.used, rows.X, capacity
         self.weight = rows.weight(loss)
         if not self.weight > 0:

@@ -87,7 +87,7 @@ def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks,
             history.nll.append(total.mean)
             history.learning_rate.append(plan.rate)
             if held_out:
-                history.validation_nll.append(held_out.nll())
+                history.validation_nll.append(net._total(held_out).mean)
                 watch.better(history.validation_nll[-1], net.values)
             history.seconds.append(time.perf_counter() - begin)
             line.show(history)

@@ -7,7 +7,7 @@ import numbers
 
 import numpy as np
 
-from pyscratch import _checks, _native, _plan, _storage, _training, layers, losses, optimizers
+from pyscratch import _data, _native, _plan, _storage, _training, layers, losses, optimizers
 from pyscratch._loss import Loss
 from pyscratch._training import whole
 from pyscratch.layers import Layer
@@ -65,7 +65,7 @@ class Network:
         self.dtype = _real(dtype)
         self.layers = tuple(_own(index, layer) for index, layer in enumerate(layers))
         self.n_in, self.width = _widths(self.layers)
-        self._loss = _head(loss)
+        self.head = _head(loss)
         self._check_width(self.width)
         self.rng = np.random.default_rng(rng)
         self.history = self.optimizer = self._body = None
@@ -84,7 +84,7 @@ class Network:
     @property
     def loss(self):
         """The loss it was made with; another head is another network."""
-        return self._loss.loss if isinstance(self._loss, _plan.UserLoss) else self._loss
+        return self.head.loss if isinstance(self.head, _plan.UserLoss) else self.head
 
     # ---- parameters ----
 
@@ -150,10 +150,10 @@ class Network:
 
         ``offset`` (n,) or (n, d) is added to the first d logits. TypeError and ValueError as in `fit`.
         """
-        x = self._features(X)
+        x = _data.features(self, X)
         for layer in self.layers:
             x = layer.forward(x)
-        return _added(self._checked_logits(x, len(x)), self._offset(offset, len(x)))
+        return _added(self._checked_logits(x, len(x)), _data.offsets(self, offset, len(x)))
 
     def backward(self, g):
         """From g (n, width) = d loss / d logits of the last `forward`: fills the gradients, returns d loss / d X."""
@@ -203,7 +203,7 @@ class Network:
         logits. TypeError for what is no real array, ValueError for shapes, NaN and infinities (with row and column).
         """
         z, offset = self._located(X, offset)
-        return self._loss.mean(z, offset=offset)
+        return self.head.mean(z, offset=offset)
 
     def predict_class(self, X, *, offset=None):
         """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 for Bernoulli.
@@ -220,9 +220,9 @@ class Network:
     def distribution(self, X, *, offset=None):
         """The whole assumed distribution of each row's y, as an object: mean, std, log_prob, sample, quantile, ..."""
         z, offset = self._located(X, offset)
-        if not hasattr(self._loss, "distribution"):
+        if not hasattr(self.head, "distribution"):
             raise TypeError(f"{type(self.loss).__name__} does not say distribution(z)")
-        return self._loss.distribution(_added(z, offset))
+        return self.head.distribution(_added(z, offset))
 
     def score(self, X, y, *, weights=None, offset=None):
         """Mean log-likelihood per row, −Σwℓ/Σw, all constants included: higher is better; a density may exceed one.
@@ -230,19 +230,19 @@ class Network:
         The plain likelihood, without class weights and smoothing. y, ``weights`` and ``offset`` as in `fit`; rows of
         weight 0 are not read. Raises as `fit` does.
         """
-        rows = self._rows(X, y, weights, offset)
-        return -self._nll(rows).mean
+        rows = _data.rows(self, X, y, weights, offset)
+        return -self._total(rows).mean
 
     def _located(self, X, offset):
-        X = self._features(X)
-        return self._logits(X), self._offset(offset, len(X))
+        X = _data.features(self, X)
+        return self._logits(X), _data.offsets(self, offset, len(X))
 
-    def _nll(self, rows):
+    def _total(self, rows):
         """Total nll of the plain likelihood over the used rows."""
         everything = len(rows.used) == len(rows.X)
         y, weights, offset = rows.part(slice(None) if everything else rows.used)
         z = self._logits(rows.X, None if everything else rows.used)
-        return self._loss.plain.nll(z, y, weights=weights, offset=offset, reduction="total")
+        return self.head.plain.nll(z, y, weights=weights, offset=offset, reduction="total")
 
     # ---- training ----
 
@@ -330,12 +330,12 @@ class Network:
         for index, callback in enumerate(callbacks):
             if not callable(callback):
                 raise TypeError(f"callbacks[{index}] = {callback!r} cannot be called: callback(net, history)")
-        rows = self._rows(X, y, weights, offset)
+        rows = _data.rows(self, X, y, weights, offset)
         held_out = None
         if isinstance(validation, numbers.Real):
-            rows, held_out = self._split(rows, validation)
+            rows, held_out = _data.share(self, rows, validation)
         elif validation is not None:
-            held_out = self._validation(validation)
+            held_out = _data.held_out(self, validation)
         if not len(rows.used):
             raise ValueError("there are no rows to fit (X is empty, or every weight is 0)")
         if start and not self._started and self._can_start():
@@ -367,15 +367,16 @@ class Network:
                 f"start_from needs a Dense as the last layer and a loss with start(y): got {self.layers[-1]!r} "
                 f"and {self.loss!r}"
             )
-        y, kind, weights, used = self._targets(y, weights)
-        self._start(_plan.Rows(None, y, kind, weights, self._offset(offset, len(y)), used))
+        rows = _data.targets(self, y, weights, len(np.atleast_1d(y)))
+        rows.offset = _data.offsets(self, offset, len(rows.y), rows.used)
+        self._start(rows)
 
     def _can_start(self):
-        return isinstance(self.layers[-1], layers.Dense) and hasattr(self._loss, "start")
+        return isinstance(self.layers[-1], layers.Dense) and hasattr(self.head, "start")
 
     def _start(self, rows):
         y, weights, offset = rows.part(rows.used)
-        self.layers[-1].b = self._loss.plain.start(y, weights=weights, offset=offset, width=self.width)
+        self.layers[-1].b = self.head.plain.start(y, weights=weights, offset=offset, width=self.width)
         self._started = True
 
     def _checked_optimizer(self, optimizer):
@@ -398,125 +399,18 @@ class Network:
         """Forgets the optimizer's state: the next fit begins with fresh moments."""
         self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in self._slots}
 
-    # ---- arguments ----
-
     def _check_width(self, width):
         if width is not None:
             try:
-                self.outputs = self._loss.outputs(width)
+                self.outputs = self.head.outputs(width)
             except ValueError as error:
                 raise ValueError(
                     f"the last layer, {self.layers[-1]!r}, gives {width} logits per row: {error}"
                 ) from None
 
-    def _features(self, X, used=None):
-        """X as a ready array (n, n_in); finite, in the used rows."""
-        a = _checks.real_array("X", X)
-        if a.ndim != 2 or (self.n_in is not None and a.shape[1] != self.n_in):
-            fix = ""
-            if a.ndim == 1:
-                fix = ": X[:, None] for one feature, X[None, :] for one row"
-            raise ValueError(f"X must have the shape (n, {self.n_in or 'features'}), got {a.shape}{fix}")
-        with np.errstate(over="ignore"):
-            x = np.require(a, self.dtype, "CA")
-        bad = _not_finite(x)
-        if bad is not None and used is not None and len(used) < len(x):
-            bad = _not_finite(x[used])
-            bad = None if bad is None else used[bad // x.shape[1]] * x.shape[1] + bad % x.shape[1]
-        if bad is not None:
-            row, column = divmod(int(bad), x.shape[1])
-            raise ValueError(
-                f"X[{row}, {column}] = {a[row, column]}: features must be finite {self._range}: fill or drop "
-                f"missing values, or give the row weight 0 in fit and score"
-            )
-        return x
-
-    @property
-    def _range(self):
-        return f"in {self.dtype.name} (at most {np.finfo(self.dtype).max:.3g} in size)"
-
-    def _offset(self, offset, count):
-        """The offset as a ready array (n, k)."""
-        if offset is None:
-            return None
-        columns = self.width if getattr(self.loss, "target", None) == _native.LABELS else self.outputs
-        offset = _checks.offset(offset, count, columns, self.dtype)
-        bad = _not_finite(offset)
-        if bad is not None:
-            raise ValueError(f"offset[{int(bad) // offset.shape[1]}] = {offset.flat[bad]}: an offset must be finite")
-        return offset
-
-    def _targets(self, y, weights, count=None):
-        """y as the loss wants it, its kind, weights, and the indices of the rows that count."""
-        given = _checks.real_array("y", y)
-        count = (len(given) if given.ndim else 0) if count is None else count
-        used = np.arange(count)
-        if weights is not None:
-            weights = _checks.weights(weights, count, self.dtype)
-            bad = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
-            if bad.size:
-                raise ValueError(f"weights[{bad[0]}] = {weights[bad[0]]}: weights must be finite and >= 0")
-            used = np.flatnonzero(weights)
-        self._check_columns(given, count)
-        y, kind = self._loss._target(y, count, self.outputs, self.width, self.dtype)
-        self._loss.check_support(y, weights, self.width)
-        return y, kind, weights, used
-
-    def _check_columns(self, y, count):
-        """The number of outputs that y has, against the last layer: this message can say which layer to write."""
-        if y.ndim != 2 or len(y) != count or getattr(self.loss, "target", None) != _native.REALS:
-            return
-        outputs = y.shape[1]
-        if outputs and outputs != self.outputs:
-            raise ValueError(
-                f"{self.loss!r} with {outputs} outputs, the columns of y, needs {self.loss.width(outputs)} logits "
-                f"per row: end the network in Dense({getattr(self.layers[-1], 'n_in', None) or 'n_in'}, "
-                f"{self.loss.width(outputs)}) instead of {self.layers[-1]!r}"
-            )
-
-    def _rows(self, X, y, weights, offset):
-        """Everything about a set of rows, checked."""
-        count = _checks.real_array("X", X).shape[:1]
-        if self.width is None and count:
-            self._logits(np.zeros((1, np.shape(X)[1]), self.dtype))  # a layer of the user's own tells its width so
-        y, kind, weights, used = self._targets(y, weights, count[0] if count else 0)
-        X = self._features(X, used)
-        return _plan.Rows(X, y, kind, weights, self._offset(offset, len(X)), used)
-
-    def _split(self, rows, share):
-        """Training and held-out rows: a share drawn from the rows that count."""
-        count = round(share * len(rows.used)) if 0 < share < 1 else 0
-        if not 0 < count < len(rows.used):
-            raise ValueError(
-                f"validation={share!r} as a share must be in (0, 1) and leave rows on both sides; there are "
-                f"{len(rows.used)} rows"
-            )
-        order = self.rng.permutation(len(rows.used))
-        return (
-            rows.subset(rows.used[np.sort(order[count:])]),
-            _HeldOut(self, rows.subset(rows.used[np.sort(order[:count])])),
-        )
-
-    def _validation(self, validation):
-        given = validation
-        if not isinstance(given, dict):
-            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-                raise TypeError(
-                    "validation must be (X, y), (X, y, weights), a dict with X, y, weights, offset, or a share"
-                )
-            given = dict(zip(("X", "y", "weights"), given, strict=False))
-        unknown = set(given) - {"X", "y", "weights", "offset"}
-        if unknown or not {"X", "y"} <= set(given):
-            raise ValueError(
-                f"validation must have the keys X and y, and may have weights and offset; got {list(given)}"
-            )
-        try:
-            rows = self._rows(given["X"], given["y"], given.get("weights"), given.get("offset"))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"validation: {error}") from None
-        if not len(rows.used):
-            raise ValueError("validation: there are no rows of positive weight")
-        return _HeldOut(self, rows)
+    def ask_width(self, n_in):
+        """Finds out how many logits a last layer of the user's own returns: it is shown a row of zeros."""
+        self._logits(np.zeros((1, n_in), self.dtype))
 
     # ---- copies and files ----
 
@@ -625,17 +519,6 @@ class _Predictor:
         return self.net._checked_logits(y, len(x))
 
 
-class _HeldOut:
-    """Validation rows."""
-
-    def __init__(self, net, rows):
-        self.net, self.rows = net, rows
-
-    def nll(self):
-        """Their mean nll under the present weights, by the plain likelihood."""
-        return self.net._nll(self.rows).mean
-
-
 def _held(layer):
     """Whether the network holds the layer's parameters."""
     return isinstance(layer, Layer) and type(layer).parameters is Layer.parameters
@@ -691,14 +574,6 @@ def _widths(stack):
 def _keeps_width(layer):
     """Whether what comes in has as many features as what goes out, for all that is known."""
     return isinstance(layer, Layer) and layer.n_in is None and layer.n_out is None
-
-
-def _not_finite(x):
-    """Flat index of the first NaN or infinity of a ready array, or None."""
-    if _native.available:
-        return _native.first_not_finite(x)
-    bad = np.flatnonzero(~np.isfinite(x))
-    return bad[0] if bad.size else None
 
 
 def _added(z, offset):

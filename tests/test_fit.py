@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pyscratch as ps
-from pyscratch import _plan, reference
+from pyscratch import _data, _plan, reference
 
 each_module = pytest.mark.parametrize("module", MODULES, ids=module_id)
 POISSON = ("Poisson", {})
@@ -56,7 +56,7 @@ def test_batch_gradients_add_up_to_the_full_one(module):
     net = make_network(module, POISSON)
     kept = np.flatnonzero(weights)
     net.backward(net.loss.grad(net.forward(X[kept]), y[kept], weights=weights[kept]))
-    full, rows = net.gradients.copy(), net._rows(X, y, weights, None)
+    full, rows = net.gradients.copy(), _data.rows(net, X, y, weights)
     plan = _plan.Plan(net, rows, 1, module.SGD(1e-300), [])
     mean = 0
     for row in rows.used:
@@ -126,7 +126,7 @@ def test_inputs_are_not_changed_and_not_copied_when_ready(module):
     X.flags.writeable = y.flags.writeable = False
     net = make_network(module, POISSON)
     net.fit(X, y, epochs=1)
-    assert net._rows(X, y, None, None).X is X
+    assert _data.rows(net, X, y).X is X
 
 
 @each_module
@@ -153,7 +153,7 @@ def test_a_memory_map_is_read_in_place(tmp_path):
     one.fit(X, y, epochs=2)
     other.fit(mapped, y, epochs=2)
     assert np.array_equal(one.values, other.values)
-    assert np.shares_memory(other._rows(mapped, y, None, None).X, mapped)
+    assert np.shares_memory(_data.rows(other, mapped, y).X, mapped)
 
 
 # ---- start ----
