@@ -298,8 +298,8 @@ class Categorical(NumpyHead, losses.Categorical):
     def _curvature(self, z, p, y):
         return [(self._q(z, y).sum(1, keepdims=True) * p * self._rest(z),)]
 
-    def _fisher(self, z, p):
-        return [(p * self._rest(z),)]
+    def _fisher(self, z, p):  # the expectation of the curvature: a target drawn from p has the mass of q at p
+        return [(self._q(z, p).sum(1, keepdims=True) * p * self._rest(z),)]
 
 
 @twin
