@@ -251,8 +251,6 @@ class Plan:
         loss, capacity = net.head, min(batch_size, len(rows.used))
         self.net, self.used, self.X, self.batch_size = net, rows.used, rows.X, capacity
         self.weight = rows.weight(loss)
-        if not self.weight > 0:
-            raise ValueError("the weights of the training rows add up to 0: there is nothing to fit")
         self.mean_weight = self.weight / len(rows.used)
         native = all(map(is_native, net.layers))
         n_in = rows.X.shape[1]

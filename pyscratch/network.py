@@ -44,6 +44,10 @@ class Network:
         Of the latest `fit`, also after an error or an interrupt.
     optimizer, steps
         Of the latest `fit`, and how many steps its state has seen.
+    n_in, width, outputs : int
+        Features that come in, logits and outputs per row.
+    head : Loss
+        The loss as training calls it: `loss` itself, or an object of your own made to look like one.
 
     Raises
     ------
@@ -338,6 +342,8 @@ class Network:
             held_out = _data.held_out(self, validation)
         if not len(rows.used):
             raise ValueError("there are no rows to fit (X is empty, or every weight is 0)")
+        if not rows.weight(self.head) > 0:
+            raise ValueError("class_weights are 0 for every class in y: there is nothing to fit")
         if start and not self._started and self._can_start():
             self._start(rows)
         self._started = True

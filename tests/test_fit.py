@@ -318,8 +318,6 @@ def test_min_delta_asks_for_more_than_a_little(module):
 
 @each_module
 def test_class_weights_and_smoothing_act_on_training_only(module):
-    if module is ps and "categorical/softmax" not in ps._native.families():
-        pytest.skip("no C kernel")
     X, y = data(40, ("Categorical", {}))
     net = make_network(module, ("Categorical", {"class_weights": (1, 0.5, 3), "smoothing": 0.1}))
     history = net.fit(X, y, epochs=1, optimizer=module.SGD(1e-300), validation=(X, y))
@@ -327,6 +325,16 @@ def test_class_weights_and_smoothing_act_on_training_only(module):
     assert history.nll[0] == pytest.approx(net.loss.nll(z, y), rel=1e-12)
     assert history.validation_nll[0] == pytest.approx(net.loss.plain.nll(z, y), rel=1e-12)
     assert history.nll[0] != pytest.approx(history.validation_nll[0], rel=1e-3)
+
+
+@each_module
+def test_classes_that_all_weigh_nothing(module):
+    X, y = features(10), np.zeros(10, int)
+    net = make_network(module, ("Categorical", {"class_weights": (0, 1, 1)}))
+    before = net.values.copy()
+    with pytest.raises(ValueError, match="class_weights are 0 for every class in y"):
+        net.fit(X, y)
+    assert np.array_equal(net.values, before) and net.optimizer is None
 
 
 # ---- a second fit ----
