@@ -238,6 +238,31 @@ int ps_adam(int real, size_t count, void *value, const void *grad, void *m, void
     return PS_OK;
 }
 
+/* ---- mathematical functions ---- */
+
+int ps_function(int function, int real, size_t count, const void *a, const void *b, void *y)
+{
+    if (bad_real(real) || !ps_function_name(function) || (count && (!a || !y))) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    active_table(real)->map(function, count, a, b, y);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+const char *ps_function_name(int function)
+{
+    const Table *table = active_table(PS_F64);
+    return function < 0 || function >= table->functions ? NULL : table->function[function].name;
+}
+
+int ps_function_bound(int function, double *ulp, double *floor)
+{
+    if (!ps_function_name(function) || !ulp || !floor) return PS_BAD_CALL;
+    const FunctionRow *row = &active_table(PS_F64)->function[function];
+    *ulp = row->ulp, *floor = row->floor;
+    return PS_OK;
+}
+
 /* ---- names ---- */
 
 int ps_families(void) { return active_table(PS_F64)->heads; }

@@ -77,6 +77,12 @@ int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity
 int ps_adam(int real, size_t count, void *value, const void *grad, void *m, void *v, double rate, double beta1,
             double beta2, double epsilon, double correction1, double correction2);
 
+/* The mathematical functions that the kernels are made of, y[i] = f(a[i], b[i]) (b NULL: one argument), for tests: name
+ * (NULL past the end) and the bound on the error, in ulp of max(|y|, floor). */
+int ps_function(int function, int real, size_t count, const void *a, const void *b, void *y);
+const char *ps_function_name(int function);
+int ps_function_bound(int function, double *ulp, double *floor);
+
 int ps_families(void);                        /* how many rows the registry has              */
 int ps_family(const char *name);              /* its row, or -1: "poisson/log"               */
 const char *ps_family_name(int family);       /* NULL past the end                           */

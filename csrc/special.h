@@ -143,7 +143,7 @@ APART GammaRatio gamma_ratio(V a, V b)
     V m = select(near, a + C(3), a), n = m + b, x = b / m;
     LogParts p = log1p_parts(x);
     V bend = log1pmx_join(p, x), half = C(0.5);                 /* at large b/a, log(1 + x) - x would only cancel */
-    V log = select(x < half, fma_(n - half, bend, x * (b - half)), fma_(n - half, log_join(p.e, p.f), -b));
+    V log = select(x < C(1.5), fma_(n - half, bend, x * (b - half)), fma_(n - half, log_join(p.e, p.f), -b));
     log = log + (lgamma_rest(n) - lgamma_rest(m));
     V climb = fma_(half, x / n, bend) + (digamma_rest(m) - digamma_rest(n));      /* digamma(n) - digamma(m) - b/m */
     V slope = a * climb;
@@ -159,7 +159,7 @@ APART GammaRatio gamma_ratio(V a, V b)
 /* log of the binomial coefficient n over k, 0 <= k <= n: with k <= n - k, every term is of the order of k */
 APART V vlog_choose(V n, V k)
 {
-    k = min_(k, n - k);
+    k = min_(n - k, k);
     V a = n - k + C(1), b = k + C(1);
     V y = fma_(k, vlog(a / b), gamma_ratio(a, k).log) + (b - gamma_shape(b).nll - vlog(b));
     return select(k == C(0), C(0), y);
@@ -178,8 +178,10 @@ INLINE Exact two_prod(V a, V b)                                 /* a b = sum + e
     return (Exact){product, fma_(a, b, -product)};
 #endif
 }
-/* (1 - Phi(x)) exp(x^2/2) for x >= 0. With s = 4/(x + 4), this over s is a polynomial (after Shepherd and Laframboise,
- * Math. Comp. 36, 1981), here in powers of s - 1/4, where its terms hardly cancel; relative error 6.8e-8 and 1.1e-16 */
+/* (1 - Phi(x)) exp(x^2/2) for 0 <= x <= HUGE_X. With s = 4/(x + 4), this over s is a polynomial (after Shepherd and
+ * Laframboise, Math. Comp. 36, 1981), in powers of s - 1/4, where its terms hardly cancel; relative error 6.8e-8 and
+ * 1.1e-16 */
+#define HUGE_X C(REAL_BITS == 32 ? 1e30 : 1e290)                  /* x^2 is infinite long before */
 INLINE V scaled_tail(V x)
 {
 #if REAL_BITS == 32
@@ -210,8 +212,9 @@ typedef struct { V density, cdf, rest, log_cdf, log_rest, ratio, rest_ratio; } N
 /* phi(z), Phi(z), 1 - Phi(z) = Phi(-z), the logarithms of both, and the inverse Mills ratios phi/Phi at z and -z */
 APART Normal normal(V z)
 {
-    V x = abs_(z), scaled = scaled_tail(x), bell = gauss(x, (real)0.5), tail = bell * scaled, body = C(1) - tail;
-    V density = C(INVERSE_SQRT_2PI) * bell, outer = C(INVERSE_SQRT_2PI) / scaled, inner = density / body;
+    V x = abs_(z), scaled = scaled_tail(min_(x, HUGE_X)), bell = gauss(x, (real)0.5);
+    V tail = bell * scaled, body = C(1) - tail, density = C(INVERSE_SQRT_2PI) * bell;
+    V outer = select(x > HUGE_X, x, C(INVERSE_SQRT_2PI) / scaled), inner = density / body;
     LogParts p = log_parts(scaled), q = log1p_parts(-tail);
     V log_body = log_join(q.e, q.f), log_tail = log_join(p.e, p.f) - C(0.5) * x * x;
     Mask left = z < C(0);
@@ -221,7 +224,7 @@ APART Normal normal(V z)
 }
 APART V verfc(V x)
 {
-    V a = abs_(x), tail = C(2) * gauss(a, 1) * scaled_tail(C(1.41421356237309504880) * a);
+    V a = abs_(x), tail = C(2) * gauss(a, 1) * scaled_tail(C(1.41421356237309504880) * min_(a, C(64)));
     return select(x < C(0), C(2) - tail, tail);
 }
 

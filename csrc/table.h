@@ -18,10 +18,18 @@ typedef struct {
     BaseKernel *base;
 } HeadRow;
 
+typedef struct {                                 /* a mathematical function */
+    const char *name;
+    double ulp, floor;                           /* the bound on its error, in ulp of max(|y|, floor) */
+} FunctionRow;
+
 typedef struct {
     int lanes;
     int heads;
     const HeadRow *head;
+    int functions;
+    const FunctionRow *function;
+    void (*map)(int function, size_t count, const void *a, const void *b, void *y);
     size_t (*dense_workspace)(size_t rows, size_t n_in, size_t n_out);
     void (*dense_forward)(size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
                           const void *b, void *y, void *workspace);
