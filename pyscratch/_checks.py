@@ -35,6 +35,11 @@ def ready(a, dtype):
     return np.require(a, dtype, "CA")
 
 
+def columns(a):
+    """An array (n,) as (n, 1); one of two axes as it is."""
+    return a if a.ndim == 2 else a[:, None]
+
+
 def logits(z, y=None, name="logits"):
     """Logits as a ready array (n,) or (n, width) of float32 or float64; lists and integers become float64."""
     a = real_array(name, z)

@@ -220,7 +220,7 @@ class Loss:
         return self._evaluate(z, y, weights, offset, reduction, out, True, True)
 
     def _ready(self, z, y):
-        """Arguments as the kernels read them; the first way out is short, for a call on a few rows costs microseconds."""
+        """Arguments as the kernels read them; the first way out is short, for a call may cost a few microseconds."""
         dtype = z.dtype if type(z) is ndarray and z.flags.num & READY == READY else None
         if (dtype is not F64 and dtype is not F32) or not 0 < z.ndim < 3:
             z = _checks.logits(z, y)
@@ -422,7 +422,7 @@ class Loss:
 
     def check_support(self, y, weights, width):
         """ValueError for the first row of the ready array ``y`` outside the support, unless its weight is 0."""
-        fine = self._supported(y, width).reshape(len(y), -1).all(1)
+        fine = _checks.columns(self._supported(y, width)).all(1)
         if weights is not None:
             fine |= weights == 0
         if not fine.all():

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from pyscratch import _native, layers, losses, network, optimizers
+from pyscratch._checks import columns
 from pyscratch._loss import Bound, Loss, Total  # noqa: F401  names of `pyscratch` that hold no formula
 from pyscratch._training import History  # noqa: F401
 from pyscratch.layers import Layer  # noqa: F401
@@ -33,12 +34,6 @@ def times(a, b):
     return np.where((a == 0) & (b == b) | (b == 0) & (a == a), 0, a * b)
 
 
-def sigmoid(z):
-    """1 / (1 + exp(−z)), without loss of digits in either tail."""
-    t = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, t) / (1 + t)
-
-
 def log_factorial(y):
     """log y!, by table for the usual counts."""
     if y.dtype != object and np.all((y < 256) & (y == np.floor(y))):
@@ -59,6 +54,77 @@ def lgamma(x):
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
+# ---- links of means: z to mean, with what a likelihood needs of it, in logarithms where those do not overflow ----
+
+
+class Identity:
+    """mean = z."""
+
+    def mean(self, z):
+        """The mean."""
+        return z
+
+    def log_slope(self, z):
+        """The logarithm of |dmean/dz|."""
+        return 0 * z
+
+    def bend(self, z):
+        """d log |dmean/dz| / dz."""
+        return 0 * z
+
+
+class Log:
+    """mean = exp(z)."""
+
+    def mean(self, z):
+        """The mean."""
+        return np.exp(z)
+
+    def log_mean(self, z):
+        """The logarithm of the mean."""
+        return z
+
+    def log_slope(self, z):
+        """The logarithm of |dmean/dz|."""
+        return z
+
+    def bend(self, z):
+        """d log |dmean/dz| / dz."""
+        return 0 * z + 1
+
+
+class Logit:
+    """mean = 1 / (1 + exp(−z)), from t = exp(−|z|): no digits are lost in either tail."""
+
+    def mean(self, z):
+        """The mean."""
+        t = np.exp(-np.abs(z))
+        return np.where(z >= 0, 1, t) / (1 + t)
+
+    def rest(self, z):
+        """1 − mean."""
+        return self.mean(-z)
+
+    def log_mean(self, z):
+        """The logarithm of the mean."""
+        return np.minimum(z, 0) - np.log1p(np.exp(-np.abs(z)))
+
+    def log_rest(self, z):
+        """The logarithm of 1 − mean."""
+        return self.log_mean(-z)
+
+    def log_slope(self, z):
+        """The logarithm of |dmean/dz|."""
+        return self.log_mean(z) + self.log_mean(-z)
+
+    def bend(self, z):
+        """d log |dmean/dz| / dz."""
+        return self.mean(-z) - self.mean(z)
+
+
+LINKS = {"identity": Identity(), "log": Log(), "logit": Logit()}
+
+
 # ---- links of scales: h, log h, slope = h' / h and bend, the derivative of the slope ----
 
 
@@ -73,23 +139,26 @@ class Softplus:
 
     def log(self, z):
         """The logarithm of the scale."""
-        return np.where(z < self.tail, z - np.exp(z) / 2, np.log(self.value(np.maximum(z, self.tail))))
+        return self._tailed(z, z - np.exp(z) / 2, lambda near: np.log(self.value(near)))
 
     def slope(self, z):
         """The derivative of log h: sigmoid(z) / h(z)."""
-        near = np.maximum(z, self.tail)
-        return np.where(z < self.tail, 1 - np.exp(z) / 2, sigmoid(near) / self.value(near))
+        return self._tailed(z, 1 - np.exp(z) / 2, lambda near: LINKS["logit"].mean(near) / self.value(near))
 
     def bend(self, z):
         """The second derivative of log h: slope (1 − sigmoid(z) − slope) = slope (h − t) / ((1 + t) h).
 
         The difference h − t cancels for small t: there it is its series, −t²/2 + t³/3 − ..., divided by t.
         """
-        low = np.clip(z, self.tail, -3)
-        t = np.exp(low)
-        series = sum((-1) ** (k + 1) * t ** (k - 1) / k for k in range(16, 1, -1))
-        difference = np.where(z < self.tail, -np.exp(z) / 2, series / ((1 + t) * self.value(low) / t))
-        return self.slope(z) * np.where(z < -3, difference, sigmoid(-z) - self.slope(z))
+        left = np.where(z < -1, z, 0 * z - 1)
+        t = np.exp(left)
+        series = sum((-1) ** (k + 1) * t ** (k - 1) / k for k in range(44, 1, -1))
+        difference = self._tailed(left, -t / 2, lambda near: series / ((1 + t) * self.value(near) / t))
+        return self.slope(z) * np.where(z < -1, difference, LINKS["logit"].rest(z) - self.slope(z))
+
+    def _tailed(self, z, tail, formula):
+        far = z < self.tail
+        return np.where(far, tail, formula(np.where(far, 0 * z, z)))
 
 
 SCALE_LINKS = {"softplus": Softplus()}
@@ -98,22 +167,14 @@ SCALE_LINKS = {"softplus": Softplus()}
 # ---- heads ----
 
 
-def residual(mean, rest, y):
-    """The terms of mean − y, the gradient of every canonical family; ``rest`` is 1 − mean of a proportion, or None.
-
-    For a proportion it is (1 − y) mean − y (1 − mean), the same number, which keeps its digits where mean and y are
-    both close to 1.
-    """
-    return (mean, -y) if rest is None else ((1 - y) * mean, -y * rest)
-
-
 class NumpyHead:
     """Runs a family's formulas behind the hooks of `losses.Loss`.
 
     A formula takes logits ``z`` and parameters ``p`` as one array (n, d) per block, a tuple if there are several, and
-    targets ``y`` (n, d). It returns terms, to be added in that order: a tuple of arrays for the nll, and one such tuple
-    per block of logits for the rest. Formulas use only operators and NumPy's elementary functions, so that they run in
-    any arithmetic: tests evaluate them in many digits.
+    targets ``y`` (n, d). Mean, variance and parameters are such arrays; the rest are terms, to be added in that order:
+    a tuple of arrays for the nll, and one such tuple per block of logits for gradient, curvature and Fisher information.
+    Formulas use only operators and NumPy's elementary functions, so that they run in any arithmetic: tests evaluate
+    them in many digits.
     """
 
     def _head(
@@ -125,36 +186,29 @@ class NumpyHead:
             z = np.concatenate([z[:, :outputs] + offset, z[:, outputs:]], axis=1)
         if y is not None:
             self.check_support(y, weights, width)
-            y = y.reshape(rows, -1)
+            y = columns(y)
         seen, w = None, 1
         if weights is not None:  # a row of weight 0 is not read
             seen = weights > 0
             z, y, w = z[seen], y if y is None else y[seen], weights[seen, None]
 
         def put(out, values):
-            out = out.reshape(rows, -1)
-            out[...] = 0
-            out[... if seen is None else seen] = values
+            if out is not None:
+                out = columns(out)
+                out[...] = 0
+                out[... if seen is None else seen] = values()
 
         with np.errstate(all="ignore"):
             blocks = self._blocks(z, outputs)
             p = self._params(blocks)
-            if value or nll is not None:
-                each = w * sum(self._nll(blocks, p, y)).sum(1, keepdims=True)
-            if nll is not None:
-                put(nll, each)
-            if params is not None:
-                put(params, np.concatenate(p, axis=1) if isinstance(p, tuple) else p)
-            if mean is not None:
-                put(mean, self._mean(p))
-            if variance is not None:
-                put(variance, self._variance(p))
-            if fisher is not None:
-                put(fisher, w * _joined(self._fisher(blocks, p)))
-            if curvature is not None:
-                put(curvature, w * _joined(self._curvature(blocks, p, y)))
-            if grad is not None:
-                put(grad, z.dtype.type(scale) * w * _joined(self._grad(blocks, p, y)))
+            each = w * sum(self._nll(blocks, p, y)).sum(1, keepdims=True) if value or nll is not None else None
+            put(nll, lambda: each)
+            put(params, lambda: np.concatenate(p, axis=1) if isinstance(p, tuple) else p)
+            put(mean, lambda: self._mean(blocks, p))
+            put(variance, lambda: self._variance(blocks, p))
+            put(fisher, lambda: w * _joined(self._fisher(blocks, p)))
+            put(curvature, lambda: w * _joined(self._curvature(blocks, p, y)))
+            put(grad, lambda: z.dtype.type(scale) * w * _joined(self._grad(blocks, p, y)))
         return float(np.sum(each, dtype=float)) if value else None
 
     def _bind(self, rows, outputs, width, z, offset, kind, y, weights, scale, nll, grad):
@@ -175,24 +229,8 @@ class NumpyHead:
         blocks = tuple(z[:, i : i + outputs] for i in range(0, z.shape[1], outputs))
         return blocks if len(self.parameters) > 1 else z
 
-    # A canonical family with one logit states its mean, variance and nll; the rest follows.
-
-    dispersion = 1.0
-
-    def _mean(self, p):
+    def _mean(self, z, p):
         return p
-
-    def _rest(self, z):
-        return None
-
-    def _grad(self, z, p, y):
-        return [tuple(term / self.dispersion for term in residual(self._mean(p), self._rest(z), y))]
-
-    def _curvature(self, z, p, y):
-        return self._fisher(z, p)
-
-    def _fisher(self, z, p):
-        return [(self._variance(p) / self.dispersion**2,)]
 
 
 def _joined(blocks):
@@ -200,57 +238,114 @@ def _joined(blocks):
     return np.concatenate([sum(terms) for terms in blocks], axis=1)
 
 
+def residual(mean, y, rest=None):
+    """The terms of mean − y, the gradient of every canonical family.
+
+    With ``rest``, 1 − mean of a proportion, it is (1 − y) mean − y (1 − mean): the same number, which keeps its digits
+    where mean and y are both close to 1.
+    """
+    return (mean, -y) if rest is None else ((1 - y) * mean, -y * rest)
+
+
+class MeanHead(NumpyHead):
+    """A family of one logit per output: a likelihood in terms of its mean, and a link; either is chosen freely.
+
+    The variance is dispersion · V(mean), and the gradient is residual / variance · dmean/dz. With its canonical link
+    that quotient is 1 / dispersion, and what is left is the residual. A family states `canonical`, `_log_v`, the
+    logarithm of V(mean), and `_tilt`, its derivative by z (McCullagh & Nelder 1989, section 2.5).
+    """
+
+    canonical = ""
+    dispersion = 1.0
+
+    @property
+    def _map(self):
+        return LINKS[self.link.name]
+
+    def _params(self, z):
+        return self._map.mean(z)
+
+    def _variance(self, z, mean):
+        return self.dispersion * np.exp(self._log_v(z))
+
+    def _residual(self, z, mean, y):
+        return residual(mean, y)
+
+    def _leverage(self, z):
+        if self.link.name == self.canonical:
+            return 1 / self.dispersion
+        return np.exp(self._map.log_slope(z) - self._log_v(z)) / self.dispersion
+
+    def _grad(self, z, mean, y):
+        leverage = self._leverage(z)
+        return [tuple(leverage * term for term in self._residual(z, mean, y))]
+
+    def _fisher(self, z, mean):
+        return [(np.exp(self._map.log_slope(z)) * self._leverage(z),)]
+
+    def _curvature(self, z, mean, y):
+        if self.link.name == self.canonical:
+            return self._fisher(z, mean)
+        turn = self._map.bend(z) - self._tilt(z)
+        return [(*self._fisher(z, mean)[0], *(term * turn for term in self._grad(z, mean, y)[0]))]
+
+
 @twin
-class Gaussian(NumpyHead, losses.Gaussian):
+class Gaussian(MeanHead, losses.Gaussian):
     """`pyscratch.Gaussian` in NumPy."""
+
+    canonical = "identity"
 
     @property
     def dispersion(self):
         """The variance."""
         return self.scale**2
 
-    def _params(self, z):
-        return z
+    def _log_v(self, z):
+        return 0 * z
 
-    def _variance(self, mean):
-        return np.full_like(mean, self.dispersion)
+    def _tilt(self, z):
+        return 0 * z
 
     def _nll(self, z, mean, y):
-        return (y - mean) ** 2 / (2 * self.dispersion), np.full_like(y, math.log(self.scale) + HALF_LOG_2PI)
+        return (y - mean) ** 2 / (2 * self.dispersion), 0 * y + (math.log(self.scale) + HALF_LOG_2PI)
 
 
 @twin
-class Bernoulli(NumpyHead, losses.Bernoulli):
+class Bernoulli(MeanHead, losses.Bernoulli):
     """`pyscratch.Bernoulli` in NumPy."""
 
-    def _params(self, z):
-        return sigmoid(z)
+    canonical = "logit"
 
-    def _rest(self, z):
-        return sigmoid(-z)
+    def _log_v(self, z):
+        return self._map.log_mean(z) + self._map.log_rest(z)
 
-    def _variance(self, mean):
-        return mean * (1 - mean)
+    def _tilt(self, z):  # slope (1 − 2 mean) / (mean (1 − mean)) = slope / mean − slope / (1 − mean)
+        slope = self._map.log_slope(z)
+        return np.exp(slope - self._map.log_mean(z)) - np.exp(slope - self._map.log_rest(z))
 
-    def _fisher(self, z, mean):
-        return [(mean * self._rest(z),)]
+    def _residual(self, z, mean, y):
+        return residual(mean, y, self._map.rest(z))
 
-    def _nll(self, z, mean, y):  # max(z, 0) − y z + log(1 + exp(−|z|))
-        return times((z > 0) - y, z), np.log1p(np.exp(-np.abs(z)))
+    def _nll(self, z, mean, y):
+        return -times(y, self._map.log_mean(z)), -times(1 - y, self._map.log_rest(z))
 
 
 @twin
-class Poisson(NumpyHead, losses.Poisson):
+class Poisson(MeanHead, losses.Poisson):
     """`pyscratch.Poisson` in NumPy."""
 
-    def _params(self, z):
-        return np.exp(z)
+    canonical = "log"
 
-    def _variance(self, mean):
-        return mean
+    def _log_v(self, z):
+        return self._map.log_mean(z)
 
-    def _nll(self, z, mean, y):
-        return mean, -times(y, z), log_factorial(y)
+    def _tilt(self, z):
+        return np.exp(self._map.log_slope(z) - self._map.log_mean(z))
+
+    def _nll(self, z, mean, y):  # a rate that has overflowed costs more than any y gains from it
+        gain = np.where(np.isinf(mean.astype(float)), 0, times(y, self._map.log_mean(z)))
+        return mean, -gain, log_factorial(y)
 
 
 @twin
@@ -279,6 +374,9 @@ class Categorical(NumpyHead, losses.Categorical):
         top, _, e, s = self._parts(z)
         return np.where(top, s, 1 + s - e) / (1 + s)
 
+    def _variance(self, z, p):
+        return p * self._rest(z)
+
     def _q(self, z, y):
         """The target as K masses: w ((1 − e) of y + e / K)."""
         classes = z.shape[1]
@@ -291,7 +389,7 @@ class Categorical(NumpyHead, losses.Categorical):
         q = self._q(z, y)
         return -times(q, below).sum(1, keepdims=True), q.sum(1, keepdims=True) * np.log1p(s)
 
-    def _grad(self, z, p, y):  # p Σq − q, written as Σ over the other classes
+    def _grad(self, z, p, y):  # p Σq − q = p Σ(q of the others) − q Σ(p of the others)
         q = self._q(z, y)
         return [(p * (q.sum(1, keepdims=True) - q), -q * self._rest(z))]
 
@@ -309,49 +407,54 @@ class HeteroscedasticGaussian(NumpyHead, losses.HeteroscedasticGaussian):
     def _params(self, z):
         return z[0], SCALE_LINKS[self.scale_link].value(z[1]) + self.min_scale
 
-    def _mean(self, p):
+    def _mean(self, z, p):
         return p[0]
 
-    def _variance(self, p):
+    def _variance(self, z, p):
         return p[1] ** 2
 
     def _log_scale(self, z):
-        """log scale and its derivative by the logit."""
         link = SCALE_LINKS[self.scale_link]
-        if not self.min_scale:
-            return link.log(z), link.slope(z)
-        scale = link.value(z) + self.min_scale
-        return np.log(scale), link.slope(z) * link.value(z) / scale
+        return np.log(link.value(z) + self.min_scale) if self.min_scale else link.log(z)
+
+    def _share(self, z):
+        """How much of the scale the logit moves: h / (h + min_scale)."""
+        h = SCALE_LINKS[self.scale_link].value(z)
+        return h / (h + self.min_scale) if self.min_scale else 1
+
+    def _slope(self, z):
+        """d log scale / dz."""
+        return SCALE_LINKS[self.scale_link].slope(z) * self._share(z)
 
     def _bend(self, z):
-        """The second derivative of log scale by the logit."""
-        link = SCALE_LINKS[self.scale_link]
-        share = link.value(z) / (link.value(z) + self.min_scale)  # how much of the scale the logit moves
-        bend = link.bend(z)
-        return bend * share + link.slope(z) ** 2 * share * (1 - share) if self.min_scale else bend
+        """The terms of d² log scale / dz²."""
+        link, share = SCALE_LINKS[self.scale_link], self._share(z)
+        return share * link.bend(z), share * (1 - share) * link.slope(z) ** 2
 
-    def _u(self, z, p, y):
-        """(y − mean) / scale; a scale that has underflowed is divided by in two steps, from its logarithm."""
-        root = np.exp(-self._log_scale(z[1])[0] / 2)
-        return np.where(p[1] > 1e-30, (y - p[0]) / p[1], times(times(y - p[0], root), root))
+    def _per_scale(self, z, p, a):
+        """a / scale; by a scale that has underflowed in two steps, from its logarithm."""
+        far = ~(p[1] > 1e-30)
+        if not np.any(far):
+            return a / p[1]
+        root = np.exp(-self._log_scale(z[1]) / 2)
+        return np.where(far, times(times(a, root), root), a / p[1])
 
     def _nll(self, z, p, y):
-        log_scale, _ = self._log_scale(z[1])
-        return self._u(z, p, y) ** 2 / 2, log_scale, np.full_like(y, HALF_LOG_2PI)
+        return self._per_scale(z, p, y - p[0]) ** 2 / 2, self._log_scale(z[1]), 0 * y + HALF_LOG_2PI
 
     def _grad(self, z, p, y):
-        log_scale, slope = self._log_scale(z[1])
-        u, per_scale = self._u(z, p, y), np.exp(-log_scale)
-        return [(times(-u, per_scale),), (slope, -slope * u**2)]
+        slope, u = self._slope(z[1]), self._per_scale(z, p, y - p[0])
+        return [(self._per_scale(z, p, -u),), (slope, -times(slope, u**2))]
 
     def _curvature(self, z, p, y):
-        (_, slope), bend = self._log_scale(z[1]), self._bend(z[1])
-        u2 = self._u(z, p, y) ** 2
-        return [(1 / p[1] ** 2,), (bend, -times(bend, u2), 2 * slope**2 * u2)]
+        slope, bend, u2 = self._slope(z[1]), self._bend(z[1]), self._per_scale(z, p, y - p[0]) ** 2
+        endless = ~(u2 < math.inf)  # then the terms in u² must be one, or they would be ∞ − ∞
+        steep = np.where(endless, 2 * slope**2 - sum(bend), 2 * slope**2)
+        return [self._fisher(z, p)[0], (*bend, times(steep, u2), -times(sum(bend), np.where(endless, 0, u2)))]
 
     def _fisher(self, z, p):
-        _, slope = self._log_scale(z[1])
-        return [(1 / p[1] ** 2,), (2 * slope**2,)]
+        per_scale = self._per_scale(z, p, 0 * z[0] + 1)
+        return [(self._per_scale(z, p, per_scale),), (2 * self._slope(z[1]) ** 2,)]
 
 
 # ---- layers ----

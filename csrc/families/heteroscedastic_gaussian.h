@@ -6,8 +6,8 @@ INLINE Point location_scale_gaussian(V y, V mean, Scale s)
     V u = (y - mean) * s.inverse * s.extra, u2 = u * u, per = s.inverse * s.extra;
     V rest = (C(1) - u) * (C(1) + u);
     return (Point){.mean = mean, .param = {mean, s.scale}, .variance = s.scale * s.scale,
-                   .nll = C(0.5) * u2 + s.log_scale, .grad = {-u * s.inverse * s.extra, s.slope * rest},
-                   .curv = {per * per, times(s.bend, rest) + C(2) * s.slope * s.slope * u2},
+                   .nll = C(0.5) * u * u + s.log_scale, .grad = {-u * s.inverse * s.extra, times(s.slope, rest)},
+                   .curv = {per * per, s.bend + times(C(2) * s.slope * s.slope - s.bend, u2)},
                    .fisher = {per * per, C(2) * s.slope * s.slope}};
 }
 

@@ -1,9 +1,10 @@
 /* Poisson: nll = mean - y log mean,  base = log y!,  V(mean) = mean.  Canonical link: log.  McCullagh & Nelder (1989),
- * section 6.2.  A rate of exactly 0 gives y = 0 an nll of 0: hence `times`. */
+ * section 6.2.  A rate of exactly 0 gives y = 0 an nll of 0: hence `times`. Where log mean is beyond 1000 the
+ * mean is infinite and so is the nll: y log mean must not become infinite first. */
 INLINE Point poisson_of(Obs o, Mean m)
 {
-    return (Point){.mean = m.mean, .nll = m.mean - times(o.y, m.log_mean), .variance = m.mean, .slope = m.slope,
-                   .bend = m.bend, .leverage = m.up, .tilt = m.up};
+    V log_mean = min_(m.log_mean, C(1e3));
+    return (Point){.mean = m.mean, .nll = m.mean - times(o.y, log_mean), .variance = m.mean, .slope = m.slope, .bend = m.bend, .leverage = m.up, .tilt = m.up};
 }
 
 INLINE V poisson_base(Obs o) { return vlgamma(o.y + C(1)); }

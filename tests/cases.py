@@ -1,0 +1,118 @@
+"""What the tests iterate: every family of the registry with its example options, number types, sizes."""
+
+import numpy as np
+
+import pyscratch as ps
+from pyscratch import _native, losses, reference
+from pyscratch._checks import columns
+
+REALS = [np.float32, np.float64]
+LANE_BYTES = {"scalar": 1, "neon": 16, "avx2": 32, "avx512": 64}
+EXAMPLES = [(name, options) for name, cls in losses.families.items() for options in cls.examples]
+
+
+def name_of(example):
+    """A short name of a family with options."""
+    name, options = example
+    return name + "".join(f"-{key}={value}" for key, value in options.items())
+
+
+def twins(example):
+    """The native loss and its reference twin."""
+    name, options = example
+    return losses.families[name](**options), reference.families[name](**options)
+
+
+def sizes(isa, dtype):
+    """Numbers of rows around the edges of a vector."""
+    lanes = max(1, LANE_BYTES[isa] // np.dtype(dtype).itemsize)
+    return sorted({0, 1, lanes - 1, lanes, lanes + 1, 1000})
+
+
+def widths(loss):
+    """Logits per row for one and several outputs (or classes), as far as the loss takes them."""
+
+    def takes(width):
+        try:
+            loss.outputs(width)
+        except ValueError:
+            return False
+        return True
+
+    return sorted({width for d in (1, 2, 3, 9) if takes(width := loss.width(d))})
+
+
+def draw_logits(loss, rows, width, rng, dtype=np.float64, spread=1.5):
+    """Random logits; the first one inside the domain of its link."""
+    z = rng.normal(0, spread, (rows, width))
+    low, high = loss.domain
+    if np.isfinite(low) or np.isfinite(high):
+        first = z[:, : loss.outputs(width)]
+        first[...] = (
+            np.clip(np.abs(first) + 0.1, low, high) if np.isfinite(low) else np.clip(-np.abs(first) - 0.1, low, high)
+        )
+    return z.astype(dtype)
+
+
+def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
+    """Random logits and targets that follow them, ready for the kernels."""
+    z = draw_logits(loss, rows, width, rng, dtype, spread)
+    twin = reference.families[type(loss).__name__](**loss.options).plain
+    y = twin.distribution(z.astype(float)).sample(rng)
+    return z, y if loss.target == _native.LABELS else y.astype(dtype)
+
+
+def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
+    """One output by the formulas of the reference, and the size of its largest term; in any arithmetic.
+
+    ``wanted`` is "nll" (per row), "grad", "curvature", "fisher", "params", "mean" or "variance". Returns two arrays.
+    """
+    rows, width = z.shape
+    outputs = twin.outputs(width)
+    blocks = twin._blocks(number(z), outputs)
+    y = columns(y if y.dtype.kind == "i" else number(y))
+    with np.errstate(all="ignore"):
+        p = twin._params(blocks)
+        if wanted in ("params", "mean", "variance"):
+            value = p if wanted == "params" else getattr(twin, f"_{wanted}")(blocks, p)
+            value = np.concatenate(value, axis=1) if isinstance(value, tuple) else value
+            return value, value
+        if wanted == "nll":
+            terms = twin._nll(blocks, p, y)
+            sizes_ = [np.max(np.abs(term), axis=1) for term in terms]
+            return sum(terms).sum(1), np.max(sizes_, axis=0)
+        arguments = (blocks, p) if wanted == "fisher" else (blocks, p, y)
+        blocks_of_terms = getattr(twin, f"_{wanted}")(*arguments)
+        size = [np.max([np.abs(term) for term in terms], axis=0) for terms in blocks_of_terms]
+        return np.concatenate([sum(terms) for terms in blocks_of_terms], axis=1), np.concatenate(size, axis=1)
+
+
+def ask(loss, z, y, wanted):
+    """The same output from the public method."""
+    if wanted == "nll":
+        return loss.nll(z, y, reduction="none")
+    if wanted == "grad":
+        return loss.grad(z, y, reduction="sum")
+    if wanted == "curvature":
+        return loss.curvature(z, y)
+    if wanted == "params":
+        p = loss.link(z)
+        return np.concatenate([columns(block) for block in p], axis=1) if isinstance(p, tuple) else p
+    return getattr(loss, wanted)(z)
+
+
+ALL_OUTPUTS = ("nll", "grad", "params", "mean", "variance", "curvature", "fisher")
+
+
+def seeded(*words):
+    """A generator of its own for every test case."""
+    return np.random.default_rng([hash_of(word) for word in words])
+
+
+def hash_of(word):
+    """A hash that does not change from run to run."""
+    return sum((i + 1) * byte for i, byte in enumerate(repr(word).encode())) % 2**32
+
+
+__all__ = [name for name in dir() if not name.startswith("_")]
+assert ps  # the package under test

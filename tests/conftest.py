@@ -1,0 +1,34 @@
+"""Fixtures: the product of families, number types and instruction sets."""
+
+from cases import EXAMPLES, REALS, name_of, twins
+import numpy as np
+import pytest
+
+from pyscratch import _native
+
+
+@pytest.fixture(params=EXAMPLES, ids=name_of)
+def example(request):
+    """A family's name and options."""
+    return request.param
+
+
+@pytest.fixture
+def pair(example):
+    """The native loss and its twin in the reference."""
+    return twins(example)
+
+
+@pytest.fixture(params=REALS, ids=lambda dtype: np.dtype(dtype).name)
+def dtype(request):
+    """float32 and float64."""
+    return request.param
+
+
+@pytest.fixture(params=_native.isas() if _native.available else ["none: the C kernels are not built"])
+def isa(request):
+    """Every instruction set that this machine runs, active for the test."""
+    before = _native.isa()
+    _native.use_isa(request.param)
+    yield request.param
+    _native.use_isa(before)
