@@ -536,6 +536,7 @@ def test_a_loss_that_is_not_finite_stops_the_fit(module, batch, bad):
 
 
 @each_module
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_weights_that_cease_to_be_finite_are_not_kept(module):
     """The last step of an epoch overflows: its losses were finite, its weights are not."""
     X, y = data(16)
