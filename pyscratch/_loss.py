@@ -382,7 +382,13 @@ class Loss:
         return self._scored(z, y[seen], w[seen], offset[seen])
 
     def _scored(self, z, y, w, offset):
-        """The best constant logits next to an offset, by Fisher scoring from ``z`` with halved steps."""
+        """The best constant logits next to an offset, by Fisher scoring from ``z`` with halved steps.
+
+        An offset moves them by no more than twice its size: so where they are infinite (no event), they stay finite.
+        """
+        columns = offset.size // max(len(y), 1)
+        reach = np.where(np.arange(len(z)) < columns, 2 * np.max(np.abs(offset), initial=0), np.inf)
+        low, high = z - reach, z + reach
 
         def value_at(z):
             return self.plain.nll(np.tile(z, (len(y), 1)), y, weights=w, offset=offset)
@@ -397,10 +403,10 @@ class Loss:
             information = self.plain.fisher(logits, weights=w, offset=offset).sum(0)
             step = grad / np.maximum(information, np.finfo(F64).tiny)
             rounding = 1e-13 * abs(value)  # the nll is flat at its minimum: the last half of z's digits is not in it
-            while not (after := value_at(z - step)) <= value + rounding and not small(step):
+            while not (after := value_at(np.clip(z - step, low, high))) <= value + rounding and not small(step):
                 step /= 2
-            z, value = z - step, after
-            if small(step):
+            before, z, value = z, np.clip(z - step, low, high), after
+            if small(z - before):
                 break
         return z
 

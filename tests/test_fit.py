@@ -205,6 +205,17 @@ def test_start_uses_weights_offset_and_training_rows_only(module):
 
 
 @each_module
+def test_start_stays_finite_where_the_best_constant_is_not(module):
+    offset = np.linspace(-1, 1, 60)
+    net = make_network(module, POISSON)
+    net.start_from(np.zeros(60), offset=offset)
+    assert abs(net.layers[-1].b[0] - module.Poisson().start(np.zeros(60))[0]) <= 2
+    net = make_network(module, ("Categorical", {}))
+    net.start_from(np.zeros(60, int), offset=np.zeros((60, 3)))
+    assert np.array_equal(net.layers[-1].b, module.Categorical().start(np.zeros(60, int), width=3))
+
+
+@each_module
 def test_start_from_needs_a_bias(module):
     net = module.Network([module.Dense(5, 1), module.Tanh()], module.Gaussian())
     with pytest.raises(TypeError, match=r"start_from needs a Dense as the last layer .* got Tanh\(\)"):
