@@ -64,9 +64,9 @@ INLINE V harmonic_rest(V x)                                     /* 1/(x + 1) + 1
 {
     return fma_(C(2), x, C(3)) / ((x + C(1)) * (x + C(2)));
 }
-/* Below 3 x is brought next to 2 by a factor: x (x + 1), x or x - 1, and log Gamma(2 + d) / d is a polynomial on
- * |d| <= 1/2; so the zeros at 1 and 2 keep their relative accuracy. */
-APART V vlgamma(V x)
+/* log Gamma(2 + d) = d slope + bend, a polynomial on |d| <= 1/2 */
+typedef struct { V slope, bend; } NearTwo;
+INLINE NearTwo lgamma_near_two(V d)
 {
 #if REAL_BITS == 32
     /* relative error 1.9e-8 */
@@ -80,15 +80,31 @@ APART V vlgamma(V x)
         0.0000205035440643154707, -9.45607885277978692e-6, 4.39352048947464555e-6, -1.97482662957585584e-6,
         8.99902595521372226e-7, -5.80611985555788778e-7, 2.97704975499604775e-7};
 #endif
+    return (NearTwo){splat(table[0]), d * d * poly(d, table + 1, sizeof table / sizeof(real) - 1)};
+}
+/* Below 3 x is brought next to 2 by a factor, x (x + 1), x or x - 1; so the zeros at 1 and 2 keep their relative
+ * accuracy. */
+APART V vlgamma(V x)
+{
     Mask far = x >= C(3), half = x < C(0.5), one = x < C(1.5), two = x < C(2.5);
     V base = select(half, C(0), select(one, C(1), select(two, C(2), C(3)))), d = x - base;
     V factor = select(half, x * (x + C(1)), select(one, x, select(two, C(1), x - C(1))));
     Exact log = log_exact(log_parts_lifted(select(far, x, factor)));
-    V bend = d * d * poly(d, table + 1, sizeof table / sizeof(real) - 1), slope = splat(table[0]);
-    V near = select(one, fma_(d, slope, -log.sum) + (bend - log.error), fma_(d, slope, log.sum) + (bend + log.error));
+    NearTwo two_on = lgamma_near_two(d);
+    V below = fma_(d, two_on.slope, -log.sum) + (two_on.bend - log.error);
+    V near = select(one, below, fma_(d, two_on.slope, log.sum) + (two_on.bend + log.error));
     V stirling = fma_(x - C(0.5), (log.sum - C(1)) + log.error, C(HALF_LOG_2PI - 0.5) + lgamma_rest(x));
     V y = select(far, stirling, near);
     return select(x > C(0), select(x == INF, x, y), select(x == C(0), INF, NOT_A_NUMBER));
+}
+/* log y!, y >= 0. Below 3/2, where rounding 1 + y would cost digits, it comes from y or y - 1 as they are. */
+APART V vlog_factorial(V y)
+{
+    Mask low = y < C(0.5);
+    V d = select(low, y, y - C(1));
+    NearTwo two_on = lgamma_near_two(d);
+    V near = fma_(d, two_on.slope, two_on.bend) - select(low, vlog1p(y), C(0));
+    return select(y < C(1.5), near, vlgamma(y + C(1)));
 }
 APART V vdigamma(V x)                                           /* x > 0 */
 {

@@ -389,9 +389,10 @@ class Categorical(NumpyHead, losses.Categorical):
         q = self._q(z, y)
         return -times(q, below).sum(1, keepdims=True), q.sum(1, keepdims=True) * np.log1p(s)
 
-    def _grad(self, z, p, y):  # p Σq − q = p Σ(q of the others) − q Σ(p of the others)
+    def _grad(self, z, p, y):  # p Σq − q, of plain targets in the form of `residual`
         q = self._q(z, y)
-        return [(p * (q.sum(1, keepdims=True) - q), -q * self._rest(z))]
+        mass = q.sum(1, keepdims=True)
+        return [(mass * p, -q) if self.smoothing else (p * (mass - q), -q * self._rest(z))]
 
     def _curvature(self, z, p, y):
         return [(self._q(z, y).sum(1, keepdims=True) * p * self._rest(z),)]

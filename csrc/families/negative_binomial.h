@@ -29,7 +29,7 @@ INLINE Point negative_binomial_of(Obs o, Mean m)
 
 INLINE V negative_binomial_base(Obs o)
 {
-    return vlgamma(o.y + C(1)) - gamma_ratio(o.fixed.parameter, o.y).log;
+    return vlog_factorial(o.y) - gamma_ratio(o.fixed.parameter, o.y).log;
 }
 
 LIKELIHOOD(negative_binomial, 1, outside_counts, negative_binomial_base)

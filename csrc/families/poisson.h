@@ -7,7 +7,7 @@ INLINE Point poisson_of(Obs o, Mean m)
     return (Point){.mean = m.mean, .nll = m.mean - times(o.y, log_mean), .variance = m.mean, .slope = m.slope, .bend = m.bend, .leverage = m.up, .tilt = m.up};
 }
 
-INLINE V poisson_base(Obs o) { return vlgamma(o.y + C(1)); }
+INLINE V poisson_base(Obs o) { return vlog_factorial(o.y); }
 
 LIKELIHOOD(poisson, 1, outside_counts, poisson_base)
 LINKED(poisson, log, CANONICAL, NULL, HOT)
