@@ -7,18 +7,30 @@
  * that is small or that is read once is used where it lies. Strides say which of the two is meant, so that one driver
  * serves all three products, and also their transposes C^T = B^T A^T, used when C has very few columns.
  *
- * The contract: an element of y or dx is one chain of multiply-adds in increasing k, starting at 0 and carried through C
+ * The contract: an element of y or dx is one chain of multiply-adds in increasing k, starting at 0, carried through C
  * between blocks of k; bias and activation follow the last. No path splits that chain, so a row's result does not
  * depend on the rows beside it, on the block sizes, or on threads. An element of dW or db is a sum over blocks of
- * ROW_BLOCK rows, each its own chain, added in order: that too is a function of the sizes and the data alone. */
+ * ROW_BLOCK rows, each summed by itself, added in order: that too is a function of the sizes and the data alone.
+ *
+ * The scheme (panels in the first cache, a block of A in the second) is that of Goto and van de Geijn, Anatomy of
+ * High-Performance Matrix Multiplication, ACM TOMS 34 (2008). */
 #ifndef DENSE_H
 #define DENSE_H
+#include "threads.h"
 
 enum {
     WIDE = 8, TALL = 8,             /* vectors of the tile with one row; rows of the tile with one vector */
-    ROW_BLOCK = 256,                /* rows of one partial sum of dW and db */
+    NR = NV * LANES,                /* columns of a square tile */
     TILE_VECTORS = MR * NV > 12 ? MR * NV : 12,
-    PANEL = ROW_BLOCK * NV * LANES, /* reals of a panel packed on the stack */
+    ROW_BLOCK = 256,                /* rows of one partial sum of dW and db */
+    PANEL = ROW_BLOCK * NR,         /* reals of a panel packed on the stack */
+    A_ROW = KC + 32,                /* reals between the rows of a packed block of A: spreads them over cache sets */
+    A_TILE = (TALL + LANES - 1) / LANES * LANES,
+    NC = 4096,                      /* columns of B whose packed block stays in the last cache */
+    PACKED_AT_ONCE = 64,            /* steps of k that one task packs */
+    FAR = 1 << 18,                  /* bytes that the second cache holds */
+    PARTIAL_ROWS = 192, PARTIAL_SIZE = 1 << 14,     /* the largest dW whose row blocks are kept apart */
+    WORTH_THREADS = 1 << 22, WORTH_ROWS = 1 << 16   /* multiply-adds, and reals of g, from which threads gain time */
 };
 
 enum { START, CARRY, ADD };         /* a tile's sum starts at 0, or at C, or starts at 0 and is added to C */
@@ -36,22 +48,22 @@ typedef struct {                    /* one tile: C[i][j] (+)= sum over k of A[i]
     int from, bias_kind, relu;
 } MicroTile;
 
-/* What follows the last k: bias, and the activation when it is cheap. */
-INLINE V finished(const MicroTile *t, V sum, int i, int v)
-{
-    if (t->bias_kind == PER_COLUMN) sum = sum + load(t->bias + v * LANES);
-    if (t->bias_kind == PER_ROW) sum = sum + splat(t->bias[i]);
-    return t->relu ? relu(sum) : sum;
-}
+#if defined(__clang__)
+#define UNROLLED_4 _Pragma("clang loop unroll_count(4)")
+#else
+#define UNROLLED_4 _Pragma("GCC unroll 4")
+#endif
+#define EACH_VECTOR UNROLLED for (int i = 0; i < mr; i++) UNROLLED for (int v = 0; v < nv; v++)
 
 /* The micro-kernel: mr rows by nv vectors, both constant where it is called, so that acc lives in registers. */
 INLINE void multiply(MicroTile t, int mr, int nv)
 {
     V acc[TALL][WIDE];
-    UNROLLED for (int i = 0; i < mr; i++)
-        UNROLLED for (int v = 0; v < nv; v++)
-            acc[i][v] = t.from == CARRY ? load(t.c + (size_t)i * t.c_row + v * LANES) : C(0);
-    for (size_t k = 0; k < t.depth; k++, t.a += t.a_step, t.b += t.b_step) {
+    real *c = t.c;
+    size_t row = t.c_row;
+    EACH_VECTOR acc[i][v] = C(0);
+    if (t.from == CARRY) EACH_VECTOR acc[i][v] = load(c + (size_t)i * row + v * LANES);
+    UNROLLED_4 for (size_t k = 0; k < t.depth; k++, t.a += t.a_step, t.b += t.b_step) {
         V b[WIDE];
         UNROLLED for (int v = 0; v < nv; v++) b[v] = load(t.b + v * LANES);
         UNROLLED for (int i = 0; i < mr; i++) {
@@ -59,12 +71,11 @@ INLINE void multiply(MicroTile t, int mr, int nv)
             UNROLLED for (int v = 0; v < nv; v++) acc[i][v] = fma_(a, b[v], acc[i][v]);
         }
     }
-    UNROLLED for (int i = 0; i < mr; i++)
-        UNROLLED for (int v = 0; v < nv; v++) {
-            real *c = t.c + (size_t)i * t.c_row + v * LANES;
-            V sum = t.from == ADD ? load(c) + acc[i][v] : acc[i][v];
-            store(c, finished(&t, sum, i, v));
-        }
+    if (t.from == ADD) EACH_VECTOR acc[i][v] = load(c + (size_t)i * row + v * LANES) + acc[i][v];
+    if (t.bias_kind == PER_COLUMN) EACH_VECTOR acc[i][v] = acc[i][v] + load(t.bias + v * LANES);
+    if (t.bias_kind == PER_ROW) EACH_VECTOR acc[i][v] = acc[i][v] + splat(t.bias[i]);
+    if (t.relu) EACH_VECTOR acc[i][v] = relu(acc[i][v]);
+    EACH_VECTOR store(c + (size_t)i * row + v * LANES, acc[i][v]);
 }
 
 INLINE void multiply_rows(const MicroTile *t, size_t mr, int nv, int most)
@@ -81,6 +92,7 @@ INLINE void multiply_rows(const MicroTile *t, size_t mr, int nv, int most)
     }
 }
 
+typedef void Kernel(const MicroTile *t, size_t mr);
 APART void multiply_tall(const MicroTile *t, size_t mr) { multiply_rows(t, mr, 1, TALL); }
 APART void multiply_square(const MicroTile *t, size_t mr) { multiply_rows(t, mr, NV, MR); }
 APART void multiply_wide(const MicroTile *t, size_t mr)
@@ -102,10 +114,13 @@ typedef struct {                    /* C (m, n) = A (m, k) B (k, n) */
     int sums;                       /* C adds chains of ROW_BLOCK steps, instead of one chain each */
     size_t rows;                    /* most rows of a tile */
     size_t wide;                    /* vectors of the widest panel */
-    real *packed;                   /* panels of B, or NULL: used where it lies, or packed block by block */
+    int far;                        /* too much for the second cache: blocks of A are copied, caches are warned */
+    int direct;                     /* whole panels of B are used where they lie */
+    real *packed;                   /* the panels of B; NULL: packed one by one when needed */
 } Product;
 
 INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+INLINE size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 INLINE size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 INLINE size_t padded(size_t columns) { return ceil_div(columns, LANES) * LANES; }
 
@@ -115,29 +130,51 @@ INLINE size_t panel_vectors(const Product *p, size_t left)
     return left / LANES >= p->wide ? p->wide : ceil_div(left, LANES) >= NV ? NV : 1;
 }
 
+/* Where the packed panel of columns j ... begins, at step k. The extra step keeps panels out of each other's sets. */
+INLINE real *packed_panel(const Product *p, size_t j, size_t width, size_t k)
+{
+    return p->packed + j * (p->k + 1) + k * width;
+}
+
+/* Rows are split evenly: a last tile of one row would wait for its own chain instead of filling the machine. */
+typedef struct { size_t tiles, rows, longer; } Split;
+INLINE Split split_rows(size_t rows, size_t most)
+{
+    size_t tiles = ceil_div(rows, most);
+    return (Split){tiles, rows / tiles, rows % tiles};
+}
+INLINE size_t tile_rows(const Split *s, size_t tile) { return s->rows + (tile < s->longer); }
+
 /* ---- packing ---- */
 
-/* Copies `rows` pieces of `count` reals and fills them up to `width`, a multiple of LANES. */
+/* Copies `rows` pieces of `count` reals to a distance of `width`, whole vectors each. The pieces lie far apart, where
+ * no hardware looks ahead. */
 static void copy_rows(size_t rows, size_t count, const real *from, size_t from_row, real *to, size_t width)
 {
+    size_t ahead = (1 + 512 / width) * from_row;
     for (size_t r = 0; r < rows; r++, from += from_row, to += width) {
         size_t i = 0;
-        for (; i + LANES <= count; i += LANES) store(to + i, load(from + i));
-        if (i < count) store(to + i, load_part(from + i, count - i)), i += LANES;
-        for (; i < width; i += LANES) store(to + i, C(0));
+        for (; i + LANES <= count; i += LANES) {
+            __builtin_prefetch((const char *)from + (ahead + i) * sizeof(real));
+            store(to + i, load(from + i));
+        }
+        if (i < count) store(to + i, load_part(from + i, count - i));
     }
 }
 
-/* to[k][j] = from[j][k] for `count` columns j, filled up to `width`. */
+/* to[k][j] = from[j][k] for `count` columns j, the last repeated up to `width`. */
 static void copy_transposed(size_t depth, size_t count, const real *from, size_t from_col, real *to, size_t width)
 {
     for (size_t j = 0; j < width; j += LANES) {
-        size_t lanes = count > j ? smaller(count - j, LANES) : 0, k = 0;
         const real *column[LANES];
-        for (size_t i = 0; i < LANES; i++) column[i] = from + (lanes ? j + smaller(i, lanes - 1) : 0) * from_col;
+        size_t k = 0;
+        for (size_t i = 0; i < LANES; i++) column[i] = from + smaller(j + i, count - 1) * from_col;
         for (; k + LANES <= depth; k += LANES) {
             V block[LANES];
-            UNROLLED for (int i = 0; i < LANES; i++) block[i] = load(column[i] + k);
+            UNROLLED for (int i = 0; i < LANES; i++) {
+                __builtin_prefetch((const char *)(column[i] + k) + width * from_col * sizeof(real));
+                block[i] = load(column[i] + k);
+            }
             transpose(block);
             UNROLLED for (int i = 0; i < LANES; i++) store(to + (k + (size_t)i) * width + j, block[i]);
         }
@@ -154,11 +191,61 @@ static void pack_panel(const Product *p, size_t j, size_t width, size_t k, size_
     else copy_transposed(depth, count, from, p->b_col, to, width);
 }
 
+/* All panels, PACKED_AT_ONCE steps of each. Rows of B are read whole, one after the other. */
+static void pack_steps(void *context, size_t index)
+{
+    const Product *p = context;
+    size_t first = index * PACKED_AT_ONCE, end = smaller(first + PACKED_AT_ONCE, p->k), whole = 0;
+    if (p->b_col == 1) {
+        whole = p->n / NR * NR;
+        for (size_t k = first; k < end; k++)
+            for (size_t j = 0; j < whole; j += NR) {
+                real *to = packed_panel(p, j, NR, k);
+                UNROLLED for (int v = 0; v < NV; v++) store(to + v * LANES, load(p->b + k * p->b_step + j + v * LANES));
+            }
+    }
+    for (size_t j = whole, width; j < p->n; j += width) {
+        width = panel_vectors(p, p->n - j) * LANES;
+        pack_panel(p, j, width, first, end - first, packed_panel(p, j, width, first));
+    }
+}
+
+/* to[k][i] = from[k][i] for mr columns i; in whole vectors where the rows are long enough: what that writes too much,
+ * the next step overwrites. */
+static void pack_columns(size_t depth, size_t mr, int whole, const real *from, size_t from_row, real *to)
+{
+    for (size_t k = 0; k < depth; k++, from += from_row, to += mr) {
+        __builtin_prefetch((const char *)from + 32 * from_row * sizeof(real));
+        if (whole) for (size_t v = 0; v < A_TILE; v += LANES) store(to + v, load(from + v));
+        else for (size_t i = 0; i < mr; i++) to[i] = from[i];
+    }
+}
+
+/* A block of A, copied so that the reals of a tile lie close together: rows as rows, or, where A is transposed, columns
+ * tile by tile, and then the step is the tile's number of rows. `room` is how many rows A has from here on. */
+static void pack_block(const Product *p, MicroTile *t, size_t rows, size_t room, real *to)
+{
+    const real *from = t->a;
+    Split s = split_rows(rows, p->rows);
+    t->a = to;
+    if (p->a_step == 1) {
+        copy_rows(rows, t->depth, from, p->a_row, to, A_ROW);
+        t->a_row = A_ROW;
+        return;
+    }
+    t->a_row = 1, t->a_step = 0;
+    for (size_t k = 0; k < t->depth; k += 32)   /* few lines at a time: neighbouring tiles share them */
+        for (size_t tile = 0, i = 0, mr; tile < s.tiles; tile++, i += mr) {
+            mr = tile_rows(&s, tile);
+            pack_columns(smaller(32, t->depth - k), mr, i + A_TILE <= room, from + k * p->a_step + i, p->a_step,
+                         to + i * t->depth + tile * A_TILE + k * mr);
+        }
+}
+
 /* ---- one tile ---- */
 
 /* A tile that is no whole number of vectors, or whose C is transposed, goes through a buffer. */
-static void multiply_edge(const Product *p, MicroTile t, size_t mr, size_t vectors, size_t columns,
-                          void (*kernel)(const MicroTile *, size_t))
+static void multiply_edge(const Product *p, MicroTile t, size_t mr, size_t vectors, size_t columns, Kernel *kernel)
 {
     real edge[TILE_VECTORS * LANES], bias[WIDE * LANES];
     real *c = t.c;
@@ -185,7 +272,7 @@ static void multiply_edge(const Product *p, MicroTile t, size_t mr, size_t vecto
 
 static void multiply_tile(const Product *p, MicroTile *t, size_t i, size_t mr, size_t j, size_t vectors)
 {
-    void (*kernel)(const MicroTile *, size_t) = vectors == 1 ? multiply_tall : vectors == NV ? multiply_square : multiply_wide;
+    Kernel *kernel = vectors == 1 ? multiply_tall : vectors == NV ? multiply_square : multiply_wide;
     size_t columns = smaller(p->n - j, vectors * LANES);
     t->c = p->c + i * p->c_row + j * p->c_col;
     t->c_row = p->c_row;
@@ -196,38 +283,42 @@ static void multiply_tile(const Product *p, MicroTile *t, size_t i, size_t mr, s
 
 /* ---- one block of k, one block of rows ---- */
 
-/* Rows are split evenly: a last tile of one row would wait for its own chain instead of filling the machine. */
-INLINE size_t tile_row(size_t tile, size_t tiles, size_t rows) { return rows * tile / tiles; }
-
 static void multiply_panel(const Product *p, MicroTile t, size_t first, size_t rows, size_t j, size_t vectors)
 {
-    size_t tiles = ceil_div(rows, p->rows);
+    Split s = split_rows(rows, p->rows);
     const real *a = t.a;
-    for (size_t tile = 0; tile < tiles; tile++) {
-        size_t i = tile_row(tile, tiles, rows), mr = tile_row(tile + 1, tiles, rows) - i;
-        t.a = a + i * t.a_row;
+    int by_tiles = t.a_step == 0;
+    for (size_t tile = 0, i = 0, mr; tile < s.tiles; tile++, i += mr) {
+        mr = tile_rows(&s, tile);
+        t.a = by_tiles ? a + i * t.depth + tile * A_TILE : a + i * t.a_row;
+        if (by_tiles) t.a_step = mr;
+        if (p->far && tile + 1 < s.tiles)                       /* the next tile's C, which would be waited for */
+            for (size_t r = 0; r < mr; r++)
+                __builtin_prefetch(p->c + (first + i + mr + r) * p->c_row + j * p->c_col, 0, 2);
         multiply_tile(p, &t, first + i, mr, j, vectors);
     }
 }
 
-/* Rows first ... first + rows - 1, all columns from j to end, steps k ... k + depth - 1. */
-static void multiply_block(const Product *p, size_t first, size_t rows, size_t j, size_t end, size_t k, size_t depth)
+typedef struct { size_t first, rows, j, end, k, depth; } Block;
+
+static void multiply_block(const Product *p, Block b)
 {
-    int last = k + depth == p->k;
-    real panel[PANEL];
-    MicroTile t = {.depth = depth, .a = p->a + first * p->a_row + k * p->a_step, .a_row = p->a_row, .a_step = p->a_step,
-              .from = k == 0 ? START : p->sums ? ADD : CARRY, .bias_kind = last && p->bias ? p->bias_kind : NO_BIAS,
-              .relu = last && p->activation == PS_RELU};
-    for (size_t vectors; j < end; j += vectors * LANES) {
+    real block[MC * (A_ROW + A_TILE)], panel[PANEL];
+    int last = b.k + b.depth == p->k;
+    MicroTile t = {.depth = b.depth, .a = p->a + b.first * p->a_row + b.k * p->a_step, .a_row = p->a_row,
+                   .a_step = p->a_step, .from = b.k == 0 ? START : p->sums ? ADD : CARRY,
+                   .bias_kind = last && p->bias ? p->bias_kind : NO_BIAS, .relu = last && p->activation == PS_RELU};
+    if (p->far) pack_block(p, &t, b.rows, p->m - b.first, block);
+    for (size_t j = b.j, vectors; j < b.end; j += vectors * LANES) {
         vectors = panel_vectors(p, p->n - j);
         size_t width = vectors * LANES;
-        if (p->packed) t.b = p->packed + j * p->k + k * width, t.b_step = width;
-        else if (p->b_col == 1 && j + width <= p->n) t.b = p->b + k * p->b_step + j, t.b_step = p->b_step;
+        if (p->packed) t.b = packed_panel(p, j, width, b.k), t.b_step = width;
+        else if (p->direct && j + width <= p->n) t.b = p->b + b.k * p->b_step + j, t.b_step = p->b_step;
         else {
-            pack_panel(p, j, width, k, depth, panel);
+            pack_panel(p, j, width, b.k, b.depth, panel);
             t.b = panel, t.b_step = width;
         }
-        multiply_panel(p, t, first, rows, j, vectors);
+        multiply_panel(p, t, b.first, b.rows, j, vectors);
     }
 }
 
@@ -235,30 +326,36 @@ static size_t block_depth(const Product *p)
 {
     if (p->sums) return ROW_BLOCK;
     if (p->packed) return KC;
-    size_t width = p->wide * LANES;
-    return p->m > MR ? PANEL / width : smaller(PANEL / width, p->b_col == 1 ? 32 : 64);
+    size_t most = PANEL / (p->wide * LANES);
+    return p->m > MR ? smaller(most, KC) : smaller(most, p->direct ? 32 : 64);
 }
 
-static void activate_region(const Product *p, size_t first, size_t rows, size_t j, size_t columns)
+/* The activations that the kernel leaves to a pass of their own, over rows that are still in the cache. */
+static void activate_block(const Product *p, const Block *b)
 {
-    real *c = p->c + first * p->c_row + j * p->c_col;
-    size_t lines = p->c_col == 1 ? rows : columns, length = p->c_col == 1 ? columns : rows;
-    size_t line = p->c_col == 1 ? p->c_row : p->c_col;
+    real *c = p->c + b->first * p->c_row + b->j * p->c_col;
+    size_t columns = b->end - b->j, line = p->c_col == 1 ? p->c_row : p->c_col;
+    size_t lines = p->c_col == 1 ? b->rows : columns, length = p->c_col == 1 ? columns : b->rows;
     if (p->activation == PS_IDENTITY || p->activation == PS_RELU) return;
     if (length == line) activation_forward(p->activation, lines * length, c, c);
     else for (size_t i = 0; i < lines; i++) activation_forward(p->activation, length, c + i * line, c + i * line);
 }
 
-static void multiply_region(const Product *p, size_t first, size_t rows, size_t j, size_t end)
+/* Rows first ... first + rows - 1 and columns from ... to - 1 of C. */
+static void multiply_region(const Product *p, size_t first, size_t rows, size_t from, size_t to)
 {
-    size_t step = block_depth(p), k = 0;
-    do {                                                        /* once when k is 0: C is then 0 or the bias */
-        size_t depth = smaller(step, p->k - k);
-        for (size_t i = 0; i < rows; i += MC)
-            multiply_block(p, first + i, smaller(MC, rows - i), j, end, k, depth);
-        k += depth;
-    } while (k < p->k);
-    activate_region(p, first, rows, j, end - j);
+    size_t step = block_depth(p);
+    for (size_t j = from; j < to; j += NC) {
+        size_t k = 0;
+        do {                                                    /* once when k is 0: C is then 0 or the bias */
+            for (size_t i = 0; i < rows; i += MC) {
+                Block b = {first + i, smaller(MC, rows - i), j, smaller(j + NC, to), k, smaller(step, p->k - k)};
+                multiply_block(p, b);
+                if (k + b.depth == p->k) activate_block(p, &b);
+            }
+            k += step;
+        } while (k < p->k);
+    }
 }
 
 /* ---- the whole product ---- */
@@ -274,21 +371,85 @@ static Product transposed(const Product *p)                     /* C^T = B^T A^T
     return t;
 }
 
+typedef struct { const Product *product; size_t rows, columns, across; } Regions;
+
+static void multiply_task(void *context, size_t index)
+{
+    const Regions *r = context;
+    const Product *p = r->product;
+    size_t i = index / r->across * r->rows, j = index % r->across * r->columns;
+    multiply_region(p, i, smaller(r->rows, p->m - i), j, smaller(j + r->columns, p->n));
+}
+
+/* About 16 regions or more, for any number of threads. */
+static void multiply_parallel(const Product *p)
+{
+    size_t down = ceil_div(p->m, MC), unit = p->wide * LANES;
+    size_t columns = larger(ceil_div(ceil_div(p->n, ceil_div(16, down)), unit), 4) * unit;
+    Regions r = {p, MC, columns, ceil_div(p->n, columns)};
+    parallel(down * r.across, multiply_task, &r);
+}
+
+/* Few columns and rows of dW, many rows of x: the row blocks are computed apart, then added in order. */
+typedef struct { const Product *product; real *partial; size_t size; } Partials;
+
+static void multiply_partial(void *context, size_t index)
+{
+    const Partials *s = context;
+    Product p = *s->product;
+    size_t first = index * ROW_BLOCK;
+    p.a += first * p.a_step, p.b += first * p.b_step;
+    p.k = smaller(ROW_BLOCK, p.k - first);
+    p.c = s->partial + index * s->size;
+    multiply_region(&p, 0, p.m, 0, p.n);
+}
+
+static void add_rows(size_t rows, size_t count, const real *from, real *to)     /* column sums, in order */
+{
+    memcpy(to, from, count * sizeof(real));
+    for (size_t r = 1; r < rows; r++) {
+        size_t i = 0;
+        from += count;
+        for (; i + LANES <= count; i += LANES) store(to + i, load(to + i) + load(from + i));
+        if (i < count) store_part(to + i, load_part(to + i, count - i) + load_part(from + i, count - i), count - i);
+    }
+}
+
+INLINE int has_partials(size_t m, size_t n) { return m <= PARTIAL_ROWS && n <= PARTIAL_SIZE && m * n <= PARTIAL_SIZE; }
+
+static void multiply_partials(const Product *p, real *workspace)
+{
+    Partials s = {p, workspace, p->m * p->n};
+    size_t blocks = ceil_div(p->k, ROW_BLOCK);
+    parallel(blocks, multiply_partial, &s);
+    add_rows(blocks, s.size, workspace, p->c);
+}
+
 static void multiply_all(Product p, real *workspace)
 {
     if (!p.m || !p.n) return;
     if (p.n <= LANES / 2 && p.m > p.n) p = transposed(&p);
     p.wide = p.m == 1 ? WIDE : p.m <= 3 ? WIDE / 2 : NV;
     p.rows = p.n <= LANES ? TALL : MR;
-    int direct = p.m <= MR || (p.b_col == 1 && p.k * p.n <= PANEL);
-    p.packed = direct ? NULL : workspace;
-    if (p.packed)
-        for (size_t j = 0, width; j < p.n; j += width) {
-            width = panel_vectors(&p, p.n - j) * LANES;
-            pack_panel(&p, j, width, 0, p.k, p.packed + j * p.k);
-        }
-    multiply_region(&p, 0, p.m, 0, p.n);
+    p.direct = p.b_col == 1 && (p.m <= MR || p.k * p.n <= PANEL);
+    double work = (double)p.m * (double)p.n * (double)p.k;
+    int threads = work >= WORTH_THREADS && ps_threads() > 1;
+    if (threads && p.sums && p.k > ROW_BLOCK && has_partials(p.m, p.n)) {
+        multiply_partials(&p, workspace);
+        return;
+    }
+    if (p.m > MR && !p.direct) {
+        p.packed = workspace;
+        p.far = p.n > 3 * NR && (p.m * p.k + p.k * p.n + p.m * p.n) * sizeof(real) > FAR;
+        size_t tasks = ceil_div(p.k, PACKED_AT_ONCE);
+        if (threads) parallel(tasks, pack_steps, &p);
+        else for (size_t i = 0; i < tasks; i++) pack_steps(&p, i);
+    }
+    if (threads) multiply_parallel(&p);
+    else multiply_region(&p, 0, p.m, 0, p.n);
 }
+
+/* ---- Dense ---- */
 
 static real *aligned(void *workspace)
 {
@@ -297,10 +458,11 @@ static real *aligned(void *workspace)
 
 static size_t dense_workspace(size_t rows, size_t n_in, size_t n_out)
 {
-    size_t forward = n_in * padded(n_out), dx = n_out * padded(n_in), dW = rows * padded(n_out);
-    size_t most = forward > dx ? forward : dx;
-    if (dW > most) most = dW;
-    return 64 + (rows * n_out + LANES + most) * sizeof(real);
+    size_t blocks = ceil_div(rows, ROW_BLOCK);
+    size_t most = larger((n_in + 1) * padded(n_out), (n_out + 1) * padded(n_in));
+    most = larger(most, (rows + 1) * padded(n_out));
+    if (has_partials(n_in, n_out) || has_partials(n_out, n_in)) most = larger(most, blocks * n_in * n_out);
+    return 64 + (padded(rows * n_out) + most) * sizeof(real);
 }
 
 static void dense_forward(size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
@@ -312,42 +474,50 @@ static void dense_forward(size_t rows, size_t n_in, size_t n_out, int activation
     multiply_all(p, aligned(workspace));
 }
 
-/* Column sums of g, one block of rows after the other; four chains in a block, for they would wait for each other. */
-static V block_sum(size_t rows, size_t n, const real *g, size_t left)
+/* g = grad act'(y), and the column sums of its row blocks. */
+typedef struct {
+    size_t rows, n;
+    int activation;
+    const real *y, *grad;
+    real *g, *sums;                 /* g NULL: grad is g already; sums NULL: not wanted */
+} Incoming;
+
+/* Four chains of sums, for each would wait for itself. */
+static V column_sum(size_t rows, size_t n, const real *g, size_t left)
 {
     V sum[4] = {C(0), C(0), C(0), C(0)};
-    for (size_t r = 0; r < rows; r++, g += n) {
-        V row = left >= LANES ? load(g) : load_part(g, left);
-        sum[r % 4] = sum[r % 4] + row;
-    }
+    for (size_t r = 0; r < rows; r++, g += n) sum[r % 4] = sum[r % 4] + (left >= LANES ? load(g) : load_part(g, left));
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-static void column_sums(size_t rows, size_t n, const real *g, real *db)
+static void incoming_block(void *context, size_t index)
 {
-    for (size_t j = 0; j < n; j += LANES) {
-        V total = C(0);
-        for (size_t r = 0; r < rows; r += ROW_BLOCK)
-            total = total + block_sum(smaller(ROW_BLOCK, rows - r), n, g + r * n + j, n - j);
-        store_part(db + j, total, n - j);
-    }
+    const Incoming *in = context;
+    size_t first = index * ROW_BLOCK, rows = smaller(ROW_BLOCK, in->rows - first), at = first * in->n;
+    if (in->g) activation_backward(in->activation, rows * in->n, in->y + at, in->grad + at, in->g + at);
+    if (!in->sums) return;
+    const real *g = (in->g ? in->g : in->grad) + at;
+    real *sums = in->sums + index * in->n;
+    for (size_t j = 0; j < in->n; j += LANES)
+        store_part(sums + j, column_sum(rows, in->n, g + j, in->n - j), in->n - j);
 }
 
 static void dense_backward(size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
                            const void *y, const void *grad, void *dx, void *dW, void *db, void *workspace)
 {
-    real *own = aligned(workspace), *space = own + (rows * n_out + LANES - 1) / LANES * LANES;
-    const real *g = grad;
-    if (activation != PS_IDENTITY) {
-        activation_backward(activation, rows * n_out, y, grad, own);
-        g = own;
-    }
+    real *own = aligned(workspace), *space = own + padded(rows * n_out);
+    Incoming in = {rows, n_out, activation, y, grad, activation == PS_IDENTITY ? NULL : own, db ? space : NULL};
+    const real *g = in.g ? in.g : grad;
+    size_t blocks = ceil_div(rows, ROW_BLOCK);
+    if (rows * n_out >= WORTH_ROWS) parallel(blocks, incoming_block, &in);
+    else for (size_t i = 0; i < blocks; i++) incoming_block(&in, i);
+    if (db && blocks) add_rows(blocks, n_out, space, db);
+    else if (db) memset(db, 0, n_out * sizeof(real));
     if (dx)
         multiply_all((Product){.m = rows, .n = n_in, .k = n_out, .a = g, .a_row = n_out, .a_step = 1, .b = W,
                                .b_step = 1, .b_col = n_out, .c = dx, .c_row = n_in, .c_col = 1}, space);
     if (dW)
         multiply_all((Product){.m = n_in, .n = n_out, .k = rows, .a = x, .a_row = 1, .a_step = n_in, .b = g,
                                .b_step = n_out, .b_col = 1, .c = dW, .c_row = n_out, .c_col = 1, .sums = 1}, space);
-    if (db) column_sums(rows, n_out, g, db);
 }
 #endif
