@@ -456,13 +456,14 @@ static real *aligned(void *workspace)
     return (real *)(((uintptr_t)workspace + 63) / 64 * 64);
 }
 
+/* The same for every instruction set, so that a workspace outlives a change of the active one. */
 static size_t dense_workspace(size_t rows, size_t n_in, size_t n_out)
 {
-    size_t blocks = ceil_div(rows, ROW_BLOCK);
-    size_t most = larger((n_in + 1) * padded(n_out), (n_out + 1) * padded(n_in));
-    most = larger(most, (rows + 1) * padded(n_out));
-    if (has_partials(n_in, n_out) || has_partials(n_out, n_in)) most = larger(most, blocks * n_in * n_out);
-    return 64 + (padded(rows * n_out) + most) * sizeof(real);
+    size_t in = ceil_div(n_in, 16) * 16, out = ceil_div(n_out, 16) * 16;        /* 16: the most lanes there are */
+    size_t most = larger(larger((n_in + 1) * out, (n_out + 1) * in), (rows + 1) * out);
+    if (has_partials(n_in, n_out) || has_partials(n_out, n_in))
+        most = larger(most, ceil_div(rows, ROW_BLOCK) * n_in * n_out);
+    return 64 + (rows * out + most) * sizeof(real);
 }
 
 static void dense_forward(size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
