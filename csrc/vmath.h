@@ -60,14 +60,14 @@ static const real exp_table[] = {0.500000000000000999, 0.166666666666666741, 0.0
 
 /* x = n ln 2 + r, |r| <= ln 2 / 2; the low bits of `bits` are n + bias, ready to be shifted into an exponent field.
  * Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the low bits: no conversion is needed. */
-typedef struct { V n, expm1; I bits; } ExpParts;               /* expm1 = e^r - 1 */
+typedef struct { V n, bend, expm1; I bits; } ExpParts;         /* expm1 = e^r - 1 = r + bend */
 INLINE ExpParts exp_parts(V x, V tail, int bias)                /* of x + tail, |tail| far below 1 */
 {
     V magic = ROUNDER + splat((real)bias);
     V shifted = fma_(x, C(LOG2_E), magic), n = shifted - magic;
     V high = fma_(n, C(-LN2_HI), x), low = fma_(n, C(-LN2_LO), tail), r = high + low;      /* high is exact */
-    V expm1 = high + fma_(r * r, poly(r, exp_table, sizeof exp_table / sizeof(real)), low);
-    return (ExpParts){n, expm1, as_int(shifted)};
+    V bend = fma_(r * r, poly(r, exp_table, sizeof exp_table / sizeof(real)), low);
+    return (ExpParts){n, bend, high + bend, as_int(shifted)};
 }
 INLINE V power_of_two(I biased) { return as_real(biased << MANTISSA); }
 
@@ -100,14 +100,17 @@ INLINE V vexpm1(V x)
     V y = C(2) * fma_(scale, p.expm1, scale - C(0.5));
     return select(abs_(x) < C(REAL_EPSILON / 4), x, y);         /* keeps -0 and the last bit of denormals */
 }
-INLINE V vtanh(V x)                                             /* t = exp(-2|x|) */
+/* t = exp(-2|x|):  tanh|x| = 1 - 2t/(1 + t) where t is small, (1 - t)/(1 + t) in between, and next to 0, with
+ * expm1(-2|x|) = -2|x| + bend,  |x| - (bend + |x| expm1(-2|x|))/(1 + t): what is divided is small beside the result. */
+INLINE V vtanh(V x)
 {
-    ExpParts p = exp_parts(max_(C(-2) * abs_(x), C(-40)), C(0), BIAS);
+    V a = abs_(x);
+    ExpParts p = exp_parts(max_(C(-2) * a, C(-40)), C(0), BIAS);
     V scale = power_of_two(p.bits), t = fma_(scale, p.expm1, scale);
     V plus = fma_(scale, p.expm1, scale + C(1)), minus = fma_(scale, p.expm1, scale - C(1));
-    Mask far = t < C(0.25);
-    V part = select(far, C(2) * t, minus) / plus;               /* tanh|x| = 1 - 2t/(1 + t) = (1 - t)/(1 + t) */
-    return copysign_(select(far, C(1), C(0)) - part, x);
+    Mask far = t < C(0.25), near = p.n == C(0);
+    V part = select(far, C(2) * t, select(near, fma_(a, p.expm1, p.bend), minus)) / plus;
+    return copysign_(select(far, C(1), select(near, a, C(0))) - part, x);
 }
 
 /* ---- logarithm ---- */
@@ -145,23 +148,33 @@ INLINE V log_join(V e, V f)                                     /* e ln 2 + log(
 {
     return fma_(e, C(LN2_HI), f + fma_(e, C(LN2_LO), log1pmx_poly(f)));
 }
-/* The logarithm's limits: -inf where x is 0, NaN below and for NaN, inf at inf. */
-INLINE V log_limits(V x, V y)
+/* The logarithm's limits as u goes to 0 from above, and beyond: -inf, then NaN; and what it is at infinity. */
+INLINE V log_limits(V u, V y, V at_infinity)
 {
-    y = select(x > C(0), y, select(x == C(0), -INF, NOT_A_NUMBER));
-    return select(x == INF, x, y);
+    y = select(u > C(0), y, select(u == C(0), -INF, NOT_A_NUMBER));
+    return select(u == INF, at_infinity, y);
 }
-INLINE LogParts log_parts_lifted(V x)                           /* denormals too: brought into the normal range first */
+typedef struct { V x, shift; } Lifted;                          /* x 2^shift, out of the denormals */
+INLINE Lifted lift(V x)
 {
     Mask small = x < C(REAL_MIN);
-    LogParts p = log_parts(select(small, x * C(REAL_BITS == 32 ? 0x1p23 : 0x1p52), x));
-    p.e = p.e - select(small, C(MANTISSA), C(0));
+    return (Lifted){select(small, x * C(REAL_BITS == 32 ? 0x1p23 : 0x1p52), x), select(small, C(MANTISSA), C(0))};
+}
+INLINE LogParts log_parts_lifted(V x)
+{
+    Lifted l = lift(x);
+    LogParts p = log_parts(l.x);
+    p.e = p.e - l.shift;
     return p;
 }
-INLINE V vlog(V x)
+INLINE V vlog(V x)                                              /* unusual numbers cost a branch, rarely taken */
 {
-    LogParts p = log_parts_lifted(x);
-    return log_limits(x, log_join(p.e, p.f));
+    int unusual = any_lane(negate(both(x >= C(REAL_MIN), x <= C(REAL_MAX))));
+    Lifted l = {x, C(0)};
+    if (unusual) l = lift(x);
+    LogParts p = log_parts(l.x);
+    V y = log_join(p.e - l.shift, p.f);
+    return unusual ? log_limits(x, y, x) : y;
 }
 /* 1 + x = 2^e (1 + f) with the rounding error of 1 + x carried into f. */
 INLINE LogParts log1p_parts(V x)
@@ -175,9 +188,7 @@ INLINE LogParts log1p_parts(V x)
 INLINE V vlog1p(V x)
 {
     LogParts p = log1p_parts(x);
-    V y = select(x == C(0), x, log_join(p.e, p.f));             /* keeps -0 */
-    y = select(x > C(-1), y, select(x == C(-1), -INF, NOT_A_NUMBER));
-    return select(x == INF, x, y);
+    return log_limits(C(1) + x, select(x == C(0), x, log_join(p.e, p.f)), x);     /* the select keeps -0 */
 }
 /* log(1 + x) - x without cancellation, relative to its own size also near 0 */
 INLINE V log1pmx_join(LogParts p, V x)
@@ -187,9 +198,7 @@ INLINE V log1pmx_join(LogParts p, V x)
 INLINE V vlog1pmx(V x)
 {
     LogParts p = log1p_parts(x);
-    V y = log1pmx_join(p, x);
-    y = select(x > C(-1), y, select(x == C(-1), -INF, NOT_A_NUMBER));
-    return select(x == INF, -x, y);
+    return log_limits(C(1) + x, log1pmx_join(p, x), -x);
 }
 /* log(1 + t) for t in [0, 1], half of softplus, as t - t^2 h(1 - t): in powers of 1 - t the large coefficients of
  * h(1 - t) = (t - log(1 + t)) / t^2 are all positive, and nothing cancels. Relative error 4.3e-8 and 4.5e-17. */
@@ -222,7 +231,8 @@ INLINE V vlog1mexp(V x)
 typedef struct { V t, log1p_t, sigmoid, rest, softplus; } Logistic;     /* t = exp(-|z|), rest = 1 - sigmoid */
 INLINE Logistic logistic(V z)
 {
-    V t = exp_nonpositive(-abs_(z)), l = log1p_unit(t), big = C(1) / (C(1) + t), small = t * big;
+    V t = exp_nonpositive(as_real(as_int(z) | as_int(C(-0.0)))), l = log1p_unit(t);         /* exp(-|z|) */
+    V big = C(1) / (C(1) + t), small = t * big;
     Mask positive = z > C(0);
     return (Logistic){ .t = t, .log1p_t = l, .sigmoid = select(positive, big, small),
                        .rest = select(positive, small, big), .softplus = max_(z, C(0)) + l };
