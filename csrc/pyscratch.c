@@ -4,11 +4,10 @@
 #include <string.h>
 #include "dispatch.h"
 #include "floating.h"
+#include "head.h"
 #include "threads.h"
 
 static const ps_options no_options = {.dispersion = 1, .parameter = 1, .power = 1.5, .integer = 1};
-
-static size_t bytes_of(int real) { return real == PS_F32 ? sizeof(float) : sizeof(double); }
 
 /* ---- heads ---- */
 
@@ -19,16 +18,6 @@ static size_t block_rows(size_t width) { return width < BLOCK_LOGITS ? BLOCK_LOG
 
 static void move(const void **p, size_t bytes) { if (*p) *p = (const char *)*p + bytes; }
 static void move_out(void **p, size_t bytes) { if (*p) *p = (char *)*p + bytes; }
-
-static size_t target_bytes(const ps_call *c)
-{
-    switch (c->target_kind) {
-    case PS_LABELS: return sizeof(int64_t);
-    case PS_ROWS:   return c->width * bytes_of(c->real);
-    case PS_PAIRS:  return 2 * c->outputs * bytes_of(c->real);
-    default:        return c->outputs * bytes_of(c->real);
-    }
-}
 
 static ps_call block_of(const ps_call *c, size_t first, size_t rows)
 {
@@ -51,16 +40,21 @@ typedef struct {
     Result result[WAVE];
 } Wave;
 
+static Result run_rows(const ps_call *b, const HeadRow *row, int want)
+{
+    Result r = {0, 0, 0, PS_OK};
+    if (b->z) r.status = row->head(b, want, &r.sum, &r.bad);
+    if (r.status == PS_OK && b->y && b->flags & PS_BASE && row->base) r.status = row->base(b, &r.base, &r.bad);
+    return r;
+}
+
 static void run_block(void *context, size_t index)
 {
     Wave *w = context;
     size_t first = w->first + index * w->block, left = w->call->rows - first;
     ps_call b = block_of(w->call, first, left < w->block ? left : w->block);
-    Result r = {0, 0, 0, PS_OK};
-    if (b.z) r.status = w->row.head(&b, w->want, &r.sum, &r.bad);
-    if (r.status == PS_OK && b.y && b.flags & PS_BASE && w->row.base) r.status = w->row.base(&b, &r.base, &r.bad);
-    r.bad += first;
-    w->result[index] = r;
+    w->result[index] = run_rows(&b, &w->row, w->want);
+    w->result[index].bad += first;
 }
 
 static int wanted(const ps_call *c)
@@ -70,26 +64,32 @@ static int wanted(const ps_call *c)
     return more | (c->total || c->nll ? VALUE : 0) | (c->grad ? GRAD : 0);
 }
 
-/* Runs every block; the first bad row in row order wins. */
-static int run_head(const ps_call *c, const HeadRow *row, double *sum, double *base)
+static int add_block(const ps_call *c, const Result *r, double *sum, double *base)
 {
-    Wave w = {.call = c, .row = *row, .want = wanted(c), .block = block_rows(c->width)};
-    for (w.first = 0; w.first < c->rows; w.first += WAVE * w.block) {
-        size_t left = c->rows - w.first, blocks = (left + w.block - 1) / w.block;
-        if (blocks > WAVE) blocks = WAVE;
-        parallel(blocks, run_block, &w);
-        for (size_t i = 0; i < blocks; i++) {
-            if (w.result[i].status != PS_OK) {
-                if (c->bad_row) *c->bad_row = w.result[i].bad;
-                return w.result[i].status;
-            }
-            *sum += w.result[i].sum, *base += w.result[i].base;
-        }
-    }
-    return PS_OK;
+    if (r->status != PS_OK && c->bad_row) *c->bad_row = r->bad;
+    *sum += r->sum, *base += r->base;
+    return r->status;
 }
 
-static int bad_head(const ps_call *c, const Table *table)
+int run_head(const ps_call *c, const HeadRow *row, double *sum, double *base)
+{
+    size_t block = block_rows(c->width);
+    int status = PS_OK;
+    if (c->rows <= block) {                      /* no wave for a few rows: it would cost as much as they do */
+        Result r = run_rows(c, row, wanted(c));
+        return add_block(c, &r, sum, base);
+    }
+    Wave w = {.call = c, .row = *row, .want = wanted(c), .block = block};
+    for (; w.first < c->rows && status == PS_OK; w.first += WAVE * block) {
+        size_t left = c->rows - w.first, blocks = (left + block - 1) / block;
+        if (blocks > WAVE) blocks = WAVE;
+        parallel(blocks, run_block, &w);
+        for (size_t i = 0; i < blocks && status == PS_OK; i++) status = add_block(c, &w.result[i], sum, base);
+    }
+    return status;
+}
+
+int bad_head(const ps_call *c, const Table *table)
 {
     if (c->family < 0 || c->family >= table->heads || !c->outputs || c->width < c->outputs) return 1;
     if (c->rows > SIZE_MAX / sizeof(double) / 2 / c->width) return 1;
@@ -289,6 +289,7 @@ const char *ps_message(int status)
         [PS_UNKNOWN_ISA] = "unknown instruction set",
         [PS_ISA_NOT_HERE] = "this machine does not run that instruction set",
         [PS_NO_THREADS] = "threads could not be started",
+        [PS_NOT_FINITE] = "the loss of a batch is not finite",
     };
     return status >= 0 && status < PS_STATUSES ? words[status] : "unknown status";
 }

@@ -16,7 +16,9 @@ enum { PS_SOFTPLUS = 0, PS_EXP = 1, PS_SQUAREPLUS = 2, PS_LOGVAR = 3 };    /* sc
 enum { PS_BASE = 1, PS_BLOCK = 2 };                                         /* flags */
 enum { PS_IDENTITY = 0, PS_TANH = 1, PS_RELU = 2, PS_ACTIVATIONS = 3 };     /* activation */
 enum { PS_OK = 0, PS_BAD_CALL = 1, PS_BAD_TARGET = 2, PS_BAD_LOGIT = 3, PS_BAD_WEIGHT = 4, PS_UNKNOWN_ISA = 5,
-       PS_ISA_NOT_HERE = 6, PS_NO_THREADS = 7, PS_STATUSES = 8 };           /* status */
+       PS_ISA_NOT_HERE = 6, PS_NO_THREADS = 7, PS_NOT_FINITE = 8, PS_STATUSES = 9 };   /* status */
+enum { PS_DENSE = 0, PS_ACTIVATION = 1, PS_KINDS = 2 };                     /* kind of a stage */
+enum { PS_SGD = 0, PS_ADAM = 1, PS_OPTIMIZERS = 2 };                        /* optimizer */
 
 /* What belongs to a frozen loss, built once per object. A member that a family does not use is ignored. */
 typedef struct {
@@ -82,6 +84,39 @@ int ps_adam(int real, size_t count, void *value, const void *grad, void *m, void
 int ps_function(int function, int real, size_t count, const void *a, const void *b, void *y);
 const char *ps_function_name(int function);
 int ps_function_bound(int function, double *ulp, double *floor);
+
+/* A Dense with the activation that follows it, or an activation alone (n_out = n_in, no arrays). */
+typedef struct {
+    int kind, activation;
+    size_t n_in, n_out;
+    const void *W, *b;                /* inside the plan's values */
+    void *dW, *db;                    /* inside its gradients */
+} ps_stage;
+
+/* A network with its training rows and its optimizer. Everything belongs to the caller; ps_epoch changes values,
+ * gradients, slots, steps and total, and works in the arena. */
+typedef struct {
+    int real, optimizer;
+    size_t stages, rows, n_in, batch, used, parameters, arena_bytes;
+    const ps_stage *stage;
+    const void *X;                    /* (rows, n_in) */
+    const int64_t *order;             /* (used) the rows of this epoch; every `batch` of them are one step */
+    ps_call head;                     /* family, options, outputs, width, target_kind; y, weights, offset of all rows */
+    int offset_everywhere;            /* offset is (rows, width), added to all logits before the head */
+    double mean_weight;               /* the gradient of a batch is sum of w g / (rows in it * mean_weight) */
+    void *values, *gradients;         /* (parameters) */
+    void *slot[2];                    /* (parameters) velocity, or NULL; m and v of Adam */
+    double rate, momentum, beta1, beta2, epsilon;
+    int64_t steps;                    /* taken since the slots were zero */
+    double total;                     /* increased by sum of w nll (without the terms in y alone), batch after batch */
+    void *arena;                      /* arena_bytes, at least ps_arena(plan) */
+} ps_plan;
+
+size_t ps_arena(const ps_plan *plan);          /* bytes; 0: the plan does not fit together */
+/* Takes steps from the batch *next on until the epoch or about `seconds` are over; at least one. *next is then the
+ * batch to go on with. A batch whose loss is not finite, or whose head refuses it, changes nothing, stands in *next and
+ * is told by the status. */
+int ps_epoch(ps_plan *plan, size_t *next, double seconds);
 
 int ps_families(void);                        /* how many rows the registry has              */
 int ps_family(const char *name);              /* its row, or -1: "poisson/log"               */

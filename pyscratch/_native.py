@@ -54,9 +54,11 @@ _INDEX = ffi.typeof("size_t *") if available else None
 
 REALS, LABELS, ROWS, PAIRS = range(4)  # target_kind
 _BASE = 1  # flags: add the terms in y alone
-BAD_CALL, BAD_TARGET, BAD_LOGIT, BAD_WEIGHT = 1, 2, 3, 4  # statuses that a caller explains
+BAD_CALL, BAD_TARGET, BAD_LOGIT, BAD_WEIGHT, NOT_FINITE = 1, 2, 3, 4, 8  # statuses that a caller explains
 SCALE_LINKS = ("softplus", "exp", "squareplus", "logvar")  # as ps_options numbers them
 ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
+OPTIMIZERS = {"sgd": 0, "adam": 1}
+_DENSE, _ACTIVATION = 0, 1  # kind of a stage
 
 
 def _check(status, explain=None, *details):
@@ -278,13 +280,8 @@ def _real_of(array):
 def bind_batch(loss, outputs, width, z, offset, kind, y, weights, grad):
     """``call(rows, scale)`` on the first rows of the buffers: returns Σ w · nll without the terms in y alone."""
     total, bad = _new(_PAIR), _new(_INDEX)
-    keep = [None if array is None else _pointer(array) for array in (z, offset, y, weights, grad)]
-    fields = {
-        "family": loss._row, "real": z.itemsize >> 3, "target_kind": kind, "options": loss._c_options, "width": width,
-        "outputs": outputs, "total": total, "bad_row": bad,
-        **dict(zip(("z", "offset", "y", "weights", "grad"), keep, strict=True)),
-    }  # fmt: skip
-    struct = _new("ps_call *", {name: field for name, field in fields.items() if field is not None})
+    struct = batch_call(loss, outputs, width, z.dtype, kind, y, weights, offset, z=z, grad=grad)
+    struct.total, struct.bad_row = total, bad
 
     def call(rows, scale):
         struct.rows, struct.scale = rows, scale
@@ -293,8 +290,20 @@ def bind_batch(loss, outputs, width, z, offset, kind, y, weights, grad):
             _check(status, loss._explain, bad[0], z, y, weights)
         return total[0]
 
-    call.keep = keep
     return call
+
+
+def batch_call(loss, outputs, width, dtype, kind, y, weights, offset, **more):
+    """The `ps_call` of a head, without rows and scale. It keeps the arrays alive."""
+    arrays = {"y": y, "weights": weights, "offset": offset, **more}
+    pointers = {name: _pointer(array) for name, array in arrays.items() if array is not None}
+    fields = {
+        "family": loss._row, "real": dtype.itemsize >> 3, "target_kind": kind, "options": loss._c_options,
+        "width": width, "outputs": outputs, **pointers,
+    }  # fmt: skip
+    struct = _new("ps_call *", fields)
+    _alive[struct] = pointers, loss
+    return struct
 
 
 def _bound(function, *arguments):
@@ -350,3 +359,66 @@ def bind_adam(value, grad, m, v, beta1, beta2, epsilon):
         _check(lib.ps_adam(real, size, *pointers, rate, beta1, beta2, epsilon, correction1, correction2))
 
     return call
+
+
+class TrainingPlan:
+    """A `ps_plan` on fixed arrays: `begin` an epoch, then `run` it, part by part.
+
+    ``stages`` are pairs of a Dense (or None) and the name of the activation after it; ``call`` comes from `batch_call`
+    on all rows; ``settings`` are further fields of the struct.
+    """
+
+    def __init__(self, X, stages, call, values, gradients, slots, **settings):
+        rows, n_in = X.shape
+        slot = [_pointer(array) for array in slots]
+        self._stages, self._keep = _stage_array(stages, n_in)
+        self._keep += [call, _pointer(X), _pointer(values), _pointer(gradients), slot]
+        fields = {
+            "real": X.itemsize >> 3, "stages": len(self._stages), "stage": self._stages, "rows": rows, "n_in": n_in,
+            "X": self._keep[-4], "head": call[0], "parameters": values.size, "values": self._keep[-3],
+            "gradients": self._keep[-2], "slot": slot, **settings,
+        }  # fmt: skip
+        self._plan, self._next = _new("ps_plan *", fields), _new(_INDEX)
+
+    def begin(self, order, total, rate, steps):
+        """An epoch over the rows in ``order`` (int64), whose nll is added to ``total``, after so many ``steps``."""
+        plan = self._plan
+        size = lib.ps_arena(plan)  # it depends on the active instruction set
+        if size > plan.arena_bytes:
+            self._arena = ffi.new("char[]", size)
+            plan.arena, plan.arena_bytes = self._arena, size
+        self._order = _pointer(order)
+        plan.order, plan.used = ffi.cast("int64_t *", self._order), len(order)
+        plan.total, plan.rate, plan.steps = total, rate, steps
+        self._next[0] = 0
+
+    def run(self, seconds):
+        """Goes on for about so many seconds; returns a status."""
+        return lib.ps_epoch(self._plan, self._next, seconds)
+
+    @property
+    def batch(self):
+        """The batch to go on with, counted from 0; where the status is not 0, the one that it is about."""
+        return self._next[0]
+
+    @property
+    def steps(self):
+        """Taken so far by the optimizer."""
+        return self._plan.steps
+
+    @property
+    def total(self):
+        """What `begin` was given and the Σ w nll of all batches since, without the terms in y alone."""
+        return self._plan.total
+
+
+def _stage_array(stages, width):
+    """The `ps_stage` array of a body that takes ``width`` features, and what must stay alive with it."""
+    array, keep = _new("ps_stage[]", len(stages)), []
+    for place, (dense, activation) in zip(array, stages, strict=True):
+        place.kind, place.activation, place.n_in = _DENSE if dense else _ACTIVATION, ACTIVATIONS[activation], width
+        place.n_out = width = dense.n_out if dense else width
+        for name in ("W", "b", "dW", "db") if dense else ():
+            keep.append(_pointer(getattr(dense, name)))
+            setattr(place, name, keep[-1])
+    return array, keep

@@ -1,7 +1,8 @@
 """One training step on fixed buffers: gather the rows of a batch, forward, head, backward, optimizer.
 
-A body is bound to buffers in C where every layer is one of ours (`Body`: activations fused into Dense, no allocation,
-no checks), and goes through the layers' own methods otherwise (`PythonBody`); so does the head. Both do the same
+Where every layer, the loss and the optimizer are ours, whole epochs are one call in C (`EpochPlan`). Otherwise (`Plan`)
+a body is bound to buffers in C where every layer is one of ours (`Body`: activations fused into Dense, no allocation,
+no checks), and goes through the layers' own methods where not (`PythonBody`); so does the head. All do the same
 arithmetic in the same order.
 """
 
@@ -9,7 +10,7 @@ import math
 
 import numpy as np
 
-from pyscratch import _checks, _native, layers
+from pyscratch import _checks, _native, layers, optimizers
 from pyscratch._loss import Loss, Total
 
 
@@ -162,15 +163,20 @@ class BoundHead(Head):
         if offset is not None and loss._offset(body.z, offset, capacity, self.outputs)[0] is not body.z:
             self.added, offset = offset, None  # a family that takes its offset with the logits
         self.call = _native.bind_batch(loss, self.outputs, width, body.z, offset, rows.kind, y, weights, body.g)
-        self.base = sum(
-            _native.base(loss, len(used), self.outputs, width, rows.kind, *rows.part(used)[:2])
-            for used in rows.blocks()
-        )
+        self.base = _base(loss, rows, width)
 
     def value(self, z, count, scale):
         if self.added is not None:
             z += self.added[:count]
         return self.call(count, scale), None
+
+
+def _base(loss, rows, width):
+    """The terms in y alone, summed over the used rows."""
+    outputs = loss.outputs(width)
+    return sum(
+        _native.base(loss, len(used), outputs, width, rows.kind, *rows.part(used)[:2]) for used in rows.blocks()
+    )
 
 
 class UserLoss:
@@ -240,6 +246,18 @@ def _hooked(loss):
     )
 
 
+def _bound(net):
+    """Whether body and loss of a network can be bound to buffers in C."""
+    loss = net.head
+    return all(map(is_native, net.layers)) and _hooked(loss) and type(loss)._head is _native.head
+
+
+def prepare(net, rows, batch_size, optimizer, slots):
+    """The `Plan` of a fit: in C if everything is ours."""
+    ours = _bound(net) and type(optimizer) in (optimizers.SGD, optimizers.Adam)
+    return (EpochPlan if ours else Plan)(net, rows, batch_size, optimizer, slots)
+
+
 class Plan:
     """A network, its training rows, a batch size and an optimizer, ready to take steps.
 
@@ -248,31 +266,38 @@ class Plan:
     """
 
     def __init__(self, net, rows, batch_size, optimizer, slots):
-        loss, capacity = net.head, min(batch_size, len(rows.used))
-        self.net, self.used, self.X, self.batch_size = net, rows.used, rows.X, capacity
-        self.weight = rows.weight(loss)
+        self.net, self.used, self.X, self.batch_size = net, rows.used, rows.X, min(batch_size, len(rows.used))
+        self.weight = rows.weight(net.head)
         self.mean_weight = self.weight / len(rows.used)
+        self.rate = optimizer.learning_rate
+        self._bind(rows, optimizer, slots)
+
+    def _bind(self, rows, optimizer, slots):
+        net, loss, capacity, n_in = self.net, self.net.head, self.batch_size, rows.X.shape[1]
         native = all(map(is_native, net.layers))
-        n_in = rows.X.shape[1]
         self.body = Body(net.layers, n_in, capacity, net.dtype) if native else PythonBody(net, n_in, capacity)
-        if native and _hooked(loss) and type(loss)._head is _native.head:
+        if _bound(net):
             self.head = BoundHead(loss, rows, net.width, capacity, self.body)
         else:
             self.head = (HookHead if _hooked(loss) else Head)(loss, rows, net.width, capacity)
-        self.rate = optimizer.learning_rate
+        self.base = self.head.base
         self.update = optimizer.bind(net.values, net.gradients, slots)
 
     def epoch(self, order):
         """Takes a step on each batch of the rows in `order`; returns the Total of the epoch."""
-        total, size = self.head.base, self.batch_size
+        total = self._steps(order)
+        if not np.isfinite(self.net.values).all():
+            raise Diverged(-(-len(order) // self.batch_size), "the weights are")
+        return Total(total, self.weight)
+
+    def _steps(self, order):
+        total, size = self.base, self.batch_size
         for batch, first in enumerate(range(0, len(order), size), 1):
             value = self.step(order[first : first + size])
             if value is None:
                 raise Diverged(batch)
             total += value
-        if not np.isfinite(self.net.values).all():
-            raise Diverged(batch, "the weights are")
-        return Total(total, self.weight)
+        return total
 
     def step(self, order):
         """One batch: returns Σ w nll, or None (and changes nothing) when it is not finite."""
@@ -288,3 +313,47 @@ class Plan:
         self.update(net.steps, self.rate)
         net.scatter()
         return value
+
+
+class EpochPlan(Plan):
+    """The same steps with the same bits, as calls in C that come back every 50 ms: Ctrl-C is heard between them."""
+
+    SECONDS = 0.05
+
+    def _bind(self, rows, optimizer, slots):
+        self.given = rows, optimizer, slots
+        net, loss = self.net, self.net.head
+        y, weights, offset = rows.y, rows.weights, rows.offset
+        self.base = _base(loss, rows, net.width)
+        few = np.zeros((1, net.width), net.dtype)  # to ask what the loss does with an offset
+        everywhere = offset is not None and loss._offset(few, offset[:1], 1, net.outputs)[0] is not few
+        self.plan = _native.TrainingPlan(
+            rows.X,
+            list(_stages(net.layers)),
+            _native.batch_call(loss, net.outputs, net.width, rows.X.dtype, rows.kind, y, weights, offset),
+            net.values,
+            net.gradients,
+            slots,
+            batch=self.batch_size,
+            mean_weight=self.mean_weight,
+            offset_everywhere=everywhere,
+            **optimizer._constants(),
+        )
+
+    def _steps(self, order):
+        order, net, plan = np.ascontiguousarray(order, np.int64), self.net, self.plan
+        plan.begin(order, self.base, self.rate, net.steps)
+        status = batch = 0
+        while not status and batch * self.batch_size < len(order):
+            try:
+                status = plan.run(self.SECONDS)
+            finally:  # an interrupt may come between any two lines
+                net.steps = plan.steps
+            batch = plan.batch
+        if status == _native.NOT_FINITE:
+            raise Diverged(batch + 1)
+        if status in (_native.BAD_TARGET, _native.BAD_LOGIT):  # nothing changed: the Python path says which row and why
+            Plan._bind(self, *self.given)
+            self.step(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+        _native._check(status)
+        return plan.total

@@ -349,7 +349,7 @@ class Network:
         self._started = True
         self._take(optimizer)
         self.gather()
-        plan = _plan.Plan(self, rows, batch_size, optimizer, list(self._slots.values()))
+        plan = _plan.prepare(self, rows, batch_size, optimizer, list(self._slots.values()))
         return _training.run(
             self,
             plan,

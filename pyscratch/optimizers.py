@@ -62,7 +62,7 @@ class Optimizer:
 
 
 class _Native(Optimizer):
-    """One C call on the flat arrays."""
+    """One C call on the flat arrays; ``_constants`` are its settings as a `ps_plan` names them."""
 
     def update(self, value, gradient, slots, step, rate):
         self.bind(value, gradient, slots)(step, rate)
@@ -90,6 +90,9 @@ class SGD(_Native):
     def slots(self):
         """The velocity, unless the momentum is 0."""
         return ("velocity",) if self.momentum else ()
+
+    def _constants(self):
+        return {"optimizer": _native.OPTIMIZERS["sgd"], "momentum": self.momentum}
 
     def bind(self, value, gradient, slots):
         """``call(step, rate)`` on fixed arrays: one C call."""
@@ -127,6 +130,10 @@ class Adam(_Native):
     def corrections(self, step):
         """``1 - beta1^step`` and ``1 - beta2^step``."""
         return 1.0 - self.beta1**step, 1.0 - self.beta2**step
+
+    def _constants(self):
+        names = ("beta1", "beta2", "epsilon")
+        return {"optimizer": _native.OPTIMIZERS["adam"], **{name: getattr(self, name) for name in names}}
 
     def bind(self, value, gradient, slots):
         """``call(step, rate)`` on fixed arrays: one C call."""

@@ -1,0 +1,227 @@
+/* network.c: whole epochs of training. A plan says what the network, its rows and its optimizer are; a batch after the
+ * other is gathered, goes forward, through the head and back, and moves the weights, all in one arena that the caller
+ * owns. The kernels are those of the single calls, with the same arguments in the same order: the same bits. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include "dispatch.h"
+#include "floating.h"
+#include "head.h"
+
+/* ---- the arena ---- */
+
+typedef struct {
+    const Table *table;
+    size_t real, offset_columns;
+    char *x, *y, *weights, *offset;              /* of a batch */
+    char *outputs;                               /* of every stage, one after the other */
+    char *grad[2];                               /* of the outputs of a stage, and of its inputs */
+    char *workspace;
+    size_t bytes;
+} Arena;
+
+enum { LINE = 64 };                              /* bytes of a cache line: every buffer begins one */
+
+static size_t lines(size_t bytes) { return (bytes + LINE - 1) / LINE * LINE; }
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static size_t output_bytes(const ps_plan *p, const ps_stage *s)
+{
+    return lines(p->batch * s->n_out * bytes_of(p->real));
+}
+
+static char *take(char **at, size_t bytes)
+{
+    char *here = *at;
+    *at += lines(bytes);
+    return here;
+}
+
+static Arena arena_of(const ps_plan *p, char *start)
+{
+    Arena a = {.table = active_table(p->real), .real = bytes_of(p->real)};
+    size_t widest = 0, outputs = 0, workspace = 0;
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++) {
+        size_t space = s->kind == PS_DENSE ? a.table->dense_workspace(p->batch, s->n_in, s->n_out) : 0;
+        workspace = larger(workspace, space);
+        widest = larger(widest, output_bytes(p, s));
+        outputs += output_bytes(p, s);
+    }
+    char *at = (char *)lines((size_t)start);
+    a.offset_columns = p->offset_everywhere ? p->head.width : p->head.outputs;
+    a.x = take(&at, p->batch * p->n_in * a.real);
+    a.y = take(&at, p->batch * target_bytes(&p->head));
+    a.weights = take(&at, p->head.weights ? p->batch * a.real : 0);
+    a.offset = take(&at, p->head.offset ? p->batch * a.offset_columns * a.real : 0);
+    a.outputs = take(&at, outputs);
+    a.grad[0] = take(&at, widest);
+    a.grad[1] = take(&at, widest);
+    a.workspace = take(&at, workspace);
+    a.bytes = (size_t)(at - start);
+    return a;
+}
+
+/* ---- checks, once per call ---- */
+
+static int too_many(size_t rows, size_t columns)
+{
+    return columns && rows > SIZE_MAX / sizeof(double) / 16 / columns;
+}
+
+static int bad_stage(const ps_plan *p, const ps_stage *s, size_t n_in)
+{
+    if (s->n_in != n_in || !s->n_out || too_many(p->batch, s->n_out) || too_many(s->n_in, s->n_out)) return 1;
+    if (s->activation < 0 || s->activation >= PS_ACTIVATIONS) return 1;
+    if (s->kind == PS_ACTIVATION) return s->n_out != n_in;
+    return s->kind != PS_DENSE || !s->W || !s->dW;
+}
+
+static int bad_body(const ps_plan *p)
+{
+    if ((p->real != PS_F32 && p->real != PS_F64) || !p->stages || !p->stage || !p->batch || !p->n_in) return 1;
+    if (too_many(p->batch, p->n_in) || p->head.real != p->real) return 1;
+    size_t width = p->n_in;
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; width = s++->n_out)
+        if (bad_stage(p, s, width)) return 1;
+    return p->head.width != width || p->head.outputs > width;
+}
+
+static int bad_rows(const ps_plan *p)
+{
+    ps_call c = p->head;
+    double total[2];
+    c.z = p->X, c.total = total, c.rows = p->batch;
+    if (c.target_kind < PS_REALS || c.target_kind > PS_PAIRS || !c.options) return 1;
+    return !p->X || !p->order || bad_head(&c, active_table(p->real));
+}
+
+static int bad_optimizer(const ps_plan *p)
+{
+    if (p->optimizer < 0 || p->optimizer >= PS_OPTIMIZERS || !p->values || !p->gradients) return 1;
+    return p->optimizer == PS_ADAM && (!p->slot[0] || !p->slot[1]);
+}
+
+size_t ps_arena(const ps_plan *p) { return !p || bad_body(p) ? 0 : arena_of(p, (char *)LINE).bytes + LINE; }
+
+/* ---- a batch ---- */
+
+static int out_of_range(const ps_plan *p, const int64_t *order, size_t count)
+{
+    int bad = 0;
+    for (size_t i = 0; i < count; i++) bad |= (uint64_t)order[i] >= p->rows;
+    return bad;
+}
+
+/* Rows of `bytes` in the given order; copies of a constant size are single moves. */
+static const void *gathered(const void *from_, size_t bytes, const int64_t *order, size_t count, char *to)
+{
+    const char *from = from_;
+    if (!from) return NULL;
+    for (size_t i = 0; i < count; i++) {
+        const char *row = from + (size_t)order[i] * bytes;
+        if (bytes == sizeof(float)) memcpy(to + i * sizeof(float), row, sizeof(float));
+        else if (bytes == sizeof(double)) memcpy(to + i * sizeof(double), row, sizeof(double));
+        else memcpy(to + i * bytes, row, bytes);
+    }
+    return to;
+}
+
+/* Returns the logits, the outputs of the last stage. */
+static char *forward(const ps_plan *p, const Arena *a, const void *x, size_t count)
+{
+    char *y = a->outputs;
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; x = y, y += output_bytes(p, s++)) {
+        if (s->kind == PS_DENSE)
+            a->table->dense_forward(count, s->n_in, s->n_out, s->activation, x, s->W, s->b, y, a->workspace);
+        else
+            a->table->activation_forward(s->activation, count * s->n_out, x, y);
+    }
+    return y - output_bytes(p, p->stage + p->stages - 1);
+}
+
+/* From the gradient of the logits in grad[0]; z are the outputs of the last stage. */
+static void backward(const ps_plan *p, const Arena *a, const char *x, const char *z, size_t count)
+{
+    char *g = a->grad[0], *dx = a->grad[1];
+    for (size_t i = p->stages; i--;) {
+        const ps_stage *s = p->stage + i;
+        const char *y = z, *in = i ? (z -= output_bytes(p, s - 1)) : x;
+        if (s->kind == PS_DENSE)
+            a->table->dense_backward(count, s->n_in, s->n_out, s->activation, in, s->W, y, g, i ? dx : NULL, s->dW,
+                                     s->db, a->workspace);
+        else if (i)
+            a->table->activation_backward(s->activation, count * s->n_out, y, g, dx);
+        char *done = g;
+        g = dx, dx = done;
+    }
+}
+
+static void add_offset(int real, size_t count, void *z, const void *offset)
+{
+    if (real == PS_F32) for (size_t i = 0; i < count; i++) ((float *)z)[i] += ((const float *)offset)[i];
+    else for (size_t i = 0; i < count; i++) ((double *)z)[i] += ((const double *)offset)[i];
+}
+
+/* Value of the head and, in grad[0], its gradient. */
+static int loss(const ps_plan *p, const Arena *a, const int64_t *order, size_t count, char *z, double *value)
+{
+    double total[2], base = 0;                   /* total: it is wanted, the kernels add to *value */
+    ps_call c = p->head;
+    c.rows = count, c.z = z, c.grad = a->grad[0], c.total = total, c.flags = 0, c.bad_row = NULL;
+    c.scale = 1.0 / ((double)count * p->mean_weight);
+    c.y = gathered(c.y, target_bytes(&c), order, count, a->y);
+    c.weights = gathered(c.weights, a->real, order, count, a->weights);
+    c.offset = gathered(c.offset, a->offset_columns * a->real, order, count, a->offset);
+    if (c.offset && p->offset_everywhere) add_offset(p->real, count * c.width, z, c.offset), c.offset = NULL;
+    int status = run_head(&c, &a->table->head[c.family], value, &base);
+    return status != PS_OK || isfinite(*value) ? status : PS_NOT_FINITE;
+}
+
+static void update(ps_plan *p, const Arena *a)
+{
+    double step = (double)++p->steps;
+    if (p->optimizer == PS_SGD)
+        a->table->sgd(p->parameters, p->values, p->gradients, p->slot[0], p->rate, p->momentum);
+    else
+        a->table->adam(p->parameters, p->values, p->gradients, p->slot[0], p->slot[1], p->rate, p->beta1, p->beta2,
+                       p->epsilon, 1.0 - pow(p->beta1, step), 1.0 - pow(p->beta2, step));
+}
+
+static int take_step(ps_plan *p, const Arena *a, const int64_t *order, size_t count)
+{
+    double value = 0;
+    if (out_of_range(p, order, count)) return PS_BAD_CALL;
+    const char *x = gathered(p->X, p->n_in * a->real, order, count, a->x);
+    char *z = forward(p, a, x, count);
+    int status = loss(p, a, order, count, z, &value);
+    if (status != PS_OK) return status;
+    backward(p, a, x, z, count);
+    update(p, a);
+    p->total += value;
+    return PS_OK;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int ps_epoch(ps_plan *p, size_t *next, double seconds)
+{
+    if (!p || !next || bad_body(p) || bad_rows(p) || bad_optimizer(p)) return PS_BAD_CALL;
+    Arena a = arena_of(p, p->arena);
+    if (!p->arena || a.bytes > p->arena_bytes) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    double end = now() + seconds;
+    int status = PS_OK;
+    for (size_t first = *next * p->batch; first < p->used; first += p->batch) {
+        status = take_step(p, &a, p->order + first, p->used - first < p->batch ? p->used - first : p->batch);
+        if (status != PS_OK) break;
+        ++*next;
+        if (now() >= end) break;
+    }
+    leave_floating(saved);
+    return status;
+}

@@ -1,0 +1,251 @@
+"""Epochs in C take the steps of the Python path, bit for bit, and stop where it stops."""
+
+import signal
+import threading
+import time
+import tracemalloc
+
+from networks import HEAD_IDS, HEADS, features, make_loss, make_network, make_width, targets
+import numpy as np
+import pytest
+
+import pyscratch as ps
+from pyscratch import _data, _native, _plan
+
+pytestmark = pytest.mark.skipif(not _native.available, reason="the C kernels are not built")
+
+OPTIMIZERS = [ps.SGD(1e-2), ps.SGD(1e-2, momentum=0.9), ps.Adam(1e-2)]
+REALS = [np.float32, np.float64]
+each_head = pytest.mark.parametrize("head", HEADS, ids=HEAD_IDS)
+each_real = pytest.mark.parametrize("dtype", REALS, ids=["float32", "float64"])
+POISSON = ("Poisson", {})
+
+
+def plan(kind, net, optimizer, rows, batch_size=16):
+    net._take(optimizer)
+    return kind(net, rows, batch_size, optimizer, list(net._slots.values()))
+
+
+def both(head, optimizer, X, y, dtype=np.float64, seconds=0.05, **data):
+    """(network, plan) through Python, and the same through C."""
+    made = []
+    for kind in (_plan.Plan, _plan.EpochPlan):
+        net = make_network(ps, head, hidden=(9, 6), dtype=dtype)
+        made.append((net, plan(kind, net, optimizer, _data.rows(net, X, y, **data))))
+        made[-1][1].SECONDS = seconds
+    return made
+
+
+def same_after(made, epochs=3):
+    rng = np.random.default_rng(7)
+    (one, first), (other, second) = made
+    for _ in range(epochs):
+        order = rng.permutation(first.used)
+        assert first.epoch(order) == second.epoch(order)
+        assert np.array_equal(one.values, other.values) and one.steps == other.steps
+    for name in one._slots:
+        assert np.array_equal(one._slots[name], other._slots[name])
+    assert np.isfinite(one.values).all()
+
+
+@each_real
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["SGD", "momentum", "Adam"])
+@each_head
+def test_every_head_takes_the_same_steps(head, optimizer, dtype):
+    X = features(70)
+    same_after(both(head, optimizer, X, targets(head, X), dtype))
+
+
+@each_real
+@each_head
+def test_with_weights_and_offset(head, dtype):
+    X, rng = features(70), np.random.default_rng(3)
+    weights = rng.integers(0, 4, 70) / 2.0
+    loss = make_loss(ps, head)
+    columns = make_width(loss) if loss.target == _native.LABELS else loss.outputs(make_width(loss))
+    offset = 0.1 * rng.normal(size=(70, columns))
+    y = targets(head, X)
+    y = np.where((weights > 0).reshape(-1, *[1] * (y.ndim - 1)), y, y[:1])
+    same_after(both(head, ps.Adam(1e-2), X, y, dtype, weights=weights, offset=offset))
+
+
+@each_real
+def test_rows_of_probabilities_as_targets(dtype):
+    X = features(50)
+    y = np.random.default_rng(0).dirichlet(np.ones(3), 50)
+    same_after(both(("Categorical", {}), ps.SGD(0.1), X, y, dtype))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-5, 10.0])
+def test_the_time_of_a_call_changes_nothing(seconds):
+    X = features(333)
+    same_after(both(POISSON, ps.Adam(1e-2), X, targets(POISSON, X), seconds=seconds))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 70, 1000])
+@pytest.mark.parametrize("activation", ["Tanh", "ReLU"])
+def test_bodies_of_other_shapes(activation, batch_size):
+    act = getattr(ps, activation)
+    bodies = [
+        [ps.Dense(5, 1)],
+        [act(), ps.Dense(5, 1)],
+        [ps.Dense(5, 8), act(), act(), ps.Dense(8, 1), ps.Tanh()],
+        [ps.Dense(5, 3), ps.Dense(3, 40), act(), ps.Dense(40, 1)],
+    ]
+    X = features(70)
+    y = targets(POISSON, X)
+    for body in bodies:
+        made = []
+        for kind in (_plan.Plan, _plan.EpochPlan):
+            net = ps.Network(body, ps.Poisson(), rng=0)
+            made.append((net, plan(kind, net, ps.SGD(1e-3), _data.rows(net, X, y), batch_size)))
+        same_after(made)
+
+
+def test_fit_in_order_and_fit_in_python_are_the_same(monkeypatch):
+    """Also without shuffling, with a share held out, and when a second fit goes on."""
+    X = features(150)
+    y, found = targets(POISSON, X), []
+    for kind in (_plan.EpochPlan, _plan.Plan):
+        monkeypatch.setattr(_plan, "EpochPlan", kind)
+        net = make_network(ps, POISSON)
+        first = net.fit(X, y, epochs=3, batch_size=32, shuffle=False)
+        second = net.fit(X, y, epochs=4, batch_size=32, validation=0.3, patience=2)
+        found.append((net.values, net.steps, first.nll, second.nll, second.validation_nll))
+    assert np.array_equal(found[0][0], found[1][0]) and found[0][1:] == found[1][1:]
+
+
+def test_what_goes_through_c():
+    class Slower(ps.SGD):
+        def bind(self, value, gradient, slots):
+            step = super().bind(value, gradient, slots)
+            return lambda count, rate: step(count, rate / 2)
+
+    class Other(ps.Poisson):
+        def nll_and_grad(self, *args, **kwargs):
+            return super().nll_and_grad(*args, **kwargs)
+
+    class Mine(ps.Tanh):
+        def forward(self, x):
+            return super().forward(x)
+
+    X = features(20)
+    y = targets(POISSON, X)
+
+    def kind(layer=None, loss=None, optimizer=None):
+        optimizer = optimizer or ps.SGD(1e-2)
+        net = ps.Network([ps.Dense(5, 4), layer or ps.Tanh(), ps.Dense(4, 1)], loss or ps.Poisson(), rng=0)
+        made = _plan.prepare(net, _data.rows(net, X, y), 8, optimizer, [np.zeros_like(net.values)])
+        net.fit(X, y, epochs=1, optimizer=optimizer)
+        return type(made)
+
+    assert kind() is kind(optimizer=ps.Adam()) is _plan.EpochPlan
+    assert kind(layer=Mine()) is kind(loss=Other()) is kind(optimizer=Slower(1e-2)) is _plan.Plan
+
+
+# ---- what goes wrong ----
+
+
+@pytest.mark.parametrize("batch", [0, 2, 4])
+def test_a_loss_that_is_not_finite_changes_nothing(batch):
+    X = 0.1 * features(70)
+    X[batch * 16, 0] = 1e4  # finite, but the rate it predicts is not
+    y, kept = np.ones(70), []
+    for kind in (_plan.Plan, _plan.EpochPlan):
+        net = ps.Network([ps.Dense(5, 1)], ps.Poisson(), rng=0)
+        net.layers[0].W[...] = 1.0
+        made = plan(kind, net, ps.SGD(1e-3, momentum=0.5), _data.rows(net, X, y))
+        with pytest.raises(_plan.Diverged) as caught:
+            made.epoch(made.used)
+        assert (caught.value.batch, caught.value.what, net.steps) == (batch + 1, "the loss is", batch)
+        kept.append((net.values.tobytes(), net._slots["velocity"].tobytes()))
+    assert kept[0] == kept[1]
+
+
+class Identity(ps.Poisson):
+    """Its mean is the logit, which must be positive."""
+
+    links = ("identity",)
+
+    def __init__(self):
+        self._freeze(link="identity", integer=True)
+
+
+def test_a_batch_that_the_head_refuses_is_an_error_that_names_the_row():
+    X = features(40)
+    y = np.full(40, 3.0)
+    told, kept = [], []
+    for kind in (_plan.Plan, _plan.EpochPlan):
+        net = ps.Network([ps.Dense(5, 1)], Identity(), rng=0)
+        net.layers[0].W[...] = 0.0
+        net.layers[0].b[...] = 1.0
+        net.layers[0].W[0] = 1.0
+        made = plan(kind, net, ps.SGD(1e-9), _data.rows(net, np.where(np.arange(40)[:, None] == 20, -5.0, abs(X)), y))
+        with pytest.raises(ValueError, match=r"logits\[4\]") as caught:
+            made.epoch(made.used)
+        told.append(str(caught.value))
+        kept.append((net.steps, net.values.tobytes()))
+    assert told[0] == told[1] and kept[0] == kept[1] and kept[0][0] == 1
+
+
+def test_a_row_that_is_not_there_is_refused():
+    X = features(40)
+    _, (net, made) = both(POISSON, ps.SGD(1e-2), X, targets(POISSON, X))
+    before = net.values.copy()
+    for row in (40, -1, 2**40):
+        with pytest.raises((ValueError, IndexError)):
+            made.epoch(np.array([row]))
+    assert np.array_equal(net.values, before)
+
+
+def test_an_arena_grows_with_another_instruction_set():
+    X = features(70)
+    (one, first), (other, second) = both(POISSON, ps.Adam(1e-2), X, targets(POISSON, X))
+    active = _native.isa()
+    try:
+        for isa in _native.isas():
+            _native.use_isa(isa)
+            assert first.epoch(first.used) == second.epoch(second.used)
+            assert np.array_equal(one.values, other.values)
+    finally:
+        _native.use_isa(active)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals here")
+def test_control_c_stops_within_an_epoch_at_a_finished_batch():
+    """One epoch that takes minutes: the weights are those after `steps` batches of the Python path."""
+    X = features(500)
+    y = targets(POISSON, X)
+    (one, first), (other, second) = both(POISSON, ps.Adam(1e-4), X, y)
+    order = np.tile(second.used, 20_000)
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main, timer = threading.get_ident(), threading.Timer(0.1, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        second.epoch(order)
+    timer.join()
+    assert 0 < other.steps < len(order) // 16
+    for batch in range(other.steps):
+        first.step(order[batch * 16 : (batch + 1) * 16])
+    assert np.array_equal(one.values, other.values) and one.steps == other.steps
+
+
+def test_memory_does_not_grow():
+    X = features(64)
+    net = make_network(ps, POISSON)
+    made = plan(_plan.EpochPlan, net, ps.Adam(1e-4), _data.rows(net, X, targets(POISSON, X)))
+    made.epoch(made.used)
+    tracemalloc.start()
+    for _ in range(10):
+        made.epoch(made.used)
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(2000):
+        made.epoch(made.used)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 1000
