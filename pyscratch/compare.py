@@ -68,8 +68,11 @@ def draw(twin, rows, outputs, rng, dtype=np.float64):
     """
     low, high = twin.domain
     z = rng.standard_normal((rows, twin.width(outputs)))
-    if np.isfinite(low) or np.isfinite(high):  # reflected into the half-line
-        z = low + np.abs(z) + 0.1 if np.isfinite(low) else high - np.abs(z) - 0.1
+    first = z[:, :outputs]
+    if np.isfinite(low):  # reflected into the half-line
+        first[:] = low + np.abs(first) + 0.1
+    elif np.isfinite(high):
+        first[:] = high - np.abs(first) - 0.1
     z = z.astype(dtype)
     y = np.asarray(twin.distribution(z).sample(rng))
     return z, y.astype(np.int64 if twin.target == _native.LABELS else dtype)

@@ -117,11 +117,15 @@ def test_an_edit_rebuilds_and_no_edit_does_not(builds, copy):
         assert builds(copy) == compiled, f"after an edit of {name}"
 
 
+# An editable install lends its kernels to any folder that is named pyscratch: take its finder away.
+ALONE = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if '__editable__' not in str(f)]; "
+
+
 def without_kernels(copy, program):
     """Run a program in a clone whose extension is not built."""
     for path in (copy / "pyscratch").glob("_lib*"):
         path.unlink()
-    return subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", ALONE + program], cwd=copy, capture_output=True, text=True)
 
 
 def test_python_started_in_an_unbuilt_clone_says_in_one_line_what_to_do(copy):
