@@ -116,8 +116,8 @@ def head(
     )  # fmt: skip
     if status:
         if bad is NULL:  # ask again for the row: it costs an allocation, and the inputs are as they were
-            head(loss, rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad, params, mean, variance,
-                 curvature, fisher, _new(_INDEX))  # fmt: skip
+            head(loss, rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad, params, mean,
+                 variance, curvature, fisher, _new(_INDEX))  # fmt: skip
         _check(status, loss._explain, bad[0], z, y, weights)
     return total[0] if value else None
 
