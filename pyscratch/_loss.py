@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 from numpy import empty, ndarray
 
-from pyscratch import _checks, _native
+from pyscratch import _checks, _native, _quantities
 from pyscratch._checks import F32, F64, READY
 
 REDUCTIONS = ("mean", "sum", "none", "total")
@@ -119,6 +119,8 @@ class Loss:
     remedy = ""  # what to do about another y
     card = None
     _weighs_targets = False  # whether Σ w depends on y
+
+    _passes = _quantities.PASSES  # which output of `_head` each quantity is; None if it has to be asked by itself
 
     _head = _native.head
     _bind = _native.bind
@@ -295,8 +297,8 @@ class Loss:
 
     # ---- what the logits mean ----
 
-    def _more(self, which, z, offset=None, y=None, weights=None, shape=None, out=None):
-        """One of the outputs that the kernels can compute beside value and gradient."""
+    def _read(self, z, y, offset, weights):
+        """Arguments as the kernels read them: (z, y or None, kind, rows, outputs, width), offset, weights."""
         if y is None:
             z, kind = _checks.logits(z), self.target
             rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
@@ -307,6 +309,11 @@ class Loss:
         if weights is not None:
             weights = _checks.weights(weights, rows, z.dtype)
             self._weigh(weights)
+        return (z, y, kind, rows, outputs, width), offset, weights
+
+    def _more(self, which, z, offset=None, y=None, weights=None, shape=None, out=None):
+        """One of the outputs that the kernels can compute beside value and gradient."""
+        (z, y, kind, rows, outputs, width), offset, weights = self._read(z, y, offset, weights)
         shape = z.shape if shape is None else (rows,) if outputs == 1 else (rows, outputs)
         if out is None:
             out = np.empty(shape, z.dtype)
@@ -315,8 +322,21 @@ class Loss:
         self._head(rows, outputs, width, z, offset, kind, y, weights, **{which: out})
         return out
 
+    def evaluate(self, z, y=None, *, want=_quantities.USUAL, weights=None, offset=None, reduction="mean"):
+        """Several quantities in one pass over memory: a dict by name, the same bits as the methods return one by one.
+
+        want: names out of "nll", "grad", "mean", "variance", "fisher", "curvature" and "link".
+        y: may be None where none of nll, grad and curvature is wanted.
+        weights, offset, reduction: as in those methods; mean, variance and link have no weights.
+        """
+        _checks.choice("reduction", reduction, REDUCTIONS)
+        return _quantities.evaluate(self, z, y, want, weights, offset, reduction, _reduced)
+
     def _parameters(self, z, offset=None):
-        flat = self._more("params", z, offset)
+        return self._named(self._more("params", z, offset))
+
+    def _named(self, flat):
+        """Parameters in the layout of the logits as what the link returns."""
         return flat if len(self.parameters) == 1 else self._tuple(*self._split(flat))
 
     def _split(self, z):

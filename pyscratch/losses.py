@@ -150,6 +150,7 @@ class Categorical(Loss):
     ulps = {"nll": (8, 4), "grad": (8, 4), "mean": (6, 6), "variance": (8, 8), "curvature": (8, 8), "fisher": (8, 8)}
     scipy = "multinomial"
     distribution_class = distributions.Categorical
+    _passes = {**Loss._passes, "mean": "params", "variance": None}
     card = Card(
         target="one of K unordered classes",
         link="probabilities = exp(z) / Σ exp(z)",
