@@ -19,7 +19,7 @@
     F(softplus, vsoftplus(a), 3, 0) \
     F(log_softplus, vlog_softplus(a), 3, 1) \
     F(lgamma, vlgamma(a), 4, 0) \
-    F(log_factorial, vlog_factorial(a), 8, 0) \
+    F(log_factorial, vlog_factorial(a), 5, 0) \
     F(digamma, vdigamma(a), 4, 1) \
     F(trigamma, vtrigamma(a), 4, 0) \
     F(shape_nll, gamma_shape(a).nll, 6, 1) \

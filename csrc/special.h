@@ -103,7 +103,9 @@ APART V vlog_factorial(V y)
     Mask low = y < C(0.5);
     V d = select(low, y, y - C(1));
     NearTwo two_on = lgamma_near_two(d);
-    V near = fma_(d, two_on.slope, two_on.bend) - select(low, vlog1p(y), C(0));
+    LogParts p = log1p_parts(select(low, y, C(0)));
+    Exact log = log_exact(p);
+    V near = fma_(d, two_on.slope, -log.sum) + (two_on.bend - (log.error + p.lost));
     return select(y < C(1.5), near, vlgamma(y + C(1)));
 }
 APART V vdigamma(V x)                                           /* x > 0 */
