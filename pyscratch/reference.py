@@ -272,16 +272,15 @@ class MeanHead(NumpyHead):
         return residual(mean, y)
 
     def _leverage(self, z):
-        if self.link.name == self.canonical:
-            return 1 / self.dispersion
-        return np.exp(self._map.log_slope(z) - self._log_v(z)) / self.dispersion
+        """dmean/dz / V(mean)."""
+        return 1 if self.link.name == self.canonical else np.exp(self._map.log_slope(z) - self._log_v(z))
 
     def _grad(self, z, mean, y):
         leverage = self._leverage(z)
-        return [tuple(leverage * term for term in self._residual(z, mean, y))]
+        return [tuple(leverage * term / self.dispersion for term in self._residual(z, mean, y))]
 
     def _fisher(self, z, mean):
-        return [(np.exp(self._map.log_slope(z)) * self._leverage(z),)]
+        return [(np.exp(self._map.log_slope(z)) * self._leverage(z) / self.dispersion,)]
 
     def _curvature(self, z, mean, y):
         if self.link.name == self.canonical:
@@ -363,7 +362,7 @@ class Categorical(NumpyHead, losses.Categorical):
         top = np.arange(z.shape[1]) == np.argmax(z, axis=1)[:, None]
         below = z - np.max(z, axis=1, keepdims=True)
         e = np.exp(below)
-        s = np.where(top, 0, e).sum(1, keepdims=True)
+        s = np.where(top, 0 * e, e).sum(1, keepdims=True)
         return top, below, e, s
 
     def _params(self, z):
@@ -377,28 +376,29 @@ class Categorical(NumpyHead, losses.Categorical):
     def _variance(self, z, p):
         return p * self._rest(z)
 
-    def _q(self, z, y):
+    def _q(self, p, y):
         """The target as K masses: w ((1 − e) of y + e / K)."""
-        classes = z.shape[1]
-        rows = np.arange(classes) == y if y.dtype.kind == "i" else y
+        classes = p.shape[1]
+        rows = 0 * p + (np.arange(classes) == y) if y.dtype.kind == "i" else y
         w = np.ones(classes) if self.class_weights is None else np.array(self.class_weights)
-        return (w * ((1 - self.smoothing) * rows + self.smoothing / classes)).astype(z.dtype)
+        return w.astype(p.dtype) * ((1 - self.smoothing) * rows + self.smoothing / classes)
 
     def _nll(self, z, p, y):  # Σ q (log Σ exp(z) − z)
         _, below, _, s = self._parts(z)
-        q = self._q(z, y)
+        q = self._q(p, y)
         return -times(q, below).sum(1, keepdims=True), q.sum(1, keepdims=True) * np.log1p(s)
 
     def _grad(self, z, p, y):  # p Σq − q, of plain targets in the form of `residual`
-        q = self._q(z, y)
+        q = self._q(p, y)
         mass = q.sum(1, keepdims=True)
         return [(mass * p, -q) if self.smoothing else (p * (mass - q), -q * self._rest(z))]
 
     def _curvature(self, z, p, y):
-        return [(self._q(z, y).sum(1, keepdims=True) * p * self._rest(z),)]
+        return [(self._q(p, y).sum(1, keepdims=True) * p * self._rest(z),)]
 
     def _fisher(self, z, p):  # the expectation of the curvature: a target drawn from p has the mass of q at p
-        return [(self._q(z, p).sum(1, keepdims=True) * p * self._rest(z),)]
+        mass = 1 if self.class_weights is None else self._q(p, p).sum(1, keepdims=True)
+        return [(mass * p * self._rest(z),)]
 
 
 @twin
