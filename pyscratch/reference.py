@@ -173,8 +173,8 @@ class NumpyHead:
     A formula takes logits ``z`` and parameters ``p`` as one array (n, d) per block, a tuple if there are several, and
     targets ``y`` (n, d). Mean, variance and parameters are such arrays; the rest are terms, to be added in that order:
     a tuple of arrays for the nll, and one such tuple per block of logits for gradient, curvature and Fisher
-    information. Formulas use only operators and NumPy's elementary functions, so that they run in any arithmetic: tests evaluate
-    them in many digits.
+    information. Formulas use only operators and NumPy's elementary functions, so that they run in any arithmetic:
+    tests evaluate them in many digits.
     """
 
     def _head(
