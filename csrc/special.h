@@ -15,7 +15,7 @@
 INLINE Exact log_exact(LogParts p)
 {
     V head = p.e * C(LN2_HI), sum = head + p.f;
-    return (Exact){sum, (p.f - (sum - head)) + fma_(p.e, C(LN2_LO), log1pmx_poly(p.f))};
+    return (Exact){sum, (p.f - (sum - head)) + log1pmx_plus(p.f, p.e * C(LN2_LO))};
 }
 
 /* ---- the rests of Stirling's series, x >= 3 ---- */
@@ -224,7 +224,7 @@ INLINE V gauss(V x, real scale)
 {
     V limited = min_(x, C(64));                                 /* exp is 0 long before, and NaN stays */
     Exact square = two_prod(limited, limited);
-    return exp_nonpositive_sum(-splat(scale) * square.sum, -splat(scale) * square.error);
+    return exp_lifted(-splat(scale) * square.sum, -splat(scale) * square.error) * DROP;
 }
 typedef struct { V density, cdf, rest, log_cdf, log_rest, ratio, rest_ratio; } Normal;
 /* phi(z), Phi(z), 1 - Phi(z) = Phi(-z), the logarithms of both, and the inverse Mills ratios phi/Phi at z and -z */

@@ -66,7 +66,8 @@ INLINE ExpParts exp_parts(V x, V tail, int bias)                /* of x + tail, 
     V magic = ROUNDER + splat((real)bias);
     V shifted = fma_(x, C(LOG2_E), magic), n = shifted - magic;
     V high = fma_(n, C(-LN2_HI), x), low = fma_(n, C(-LN2_LO), tail), r = high + low;      /* high is exact */
-    V bend = fma_(r * r, poly(r, exp_table, sizeof exp_table / sizeof(real)), low);
+    V r2 = r * r, lead = fma_(r2, fma_(splat(exp_table[1]), r, splat(exp_table[0])), low);
+    V bend = fma_(r2 * r2, poly(r, exp_table + 2, sizeof exp_table / sizeof(real) - 2), lead);
     return (ExpParts){n, bend, high + bend, as_int(shifted)};
 }
 INLINE V power_of_two(I biased) { return as_real(biased << MANTISSA); }
@@ -79,14 +80,14 @@ INLINE V vexp(V x)
     return fma_(scale, p.expm1, scale) * power_of_two(p.bits - half);
 }
 /* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
-INLINE V exp_nonpositive_sum(V x, V tail)
+#define DROP C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
+INLINE V exp_lifted(V x, V tail)                                /* exp(x + tail) / DROP */
 {
-    enum { LIFT = REAL_BITS == 32 ? 64 : 512 };
-    ExpParts p = exp_parts(max_(x, C(EXP_LOW)), tail, BIAS + LIFT);
+    ExpParts p = exp_parts(max_(x, C(EXP_LOW)), tail, BIAS + (REAL_BITS == 32 ? 64 : 512));
     V scale = power_of_two(p.bits);
-    return fma_(scale, p.expm1, scale) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
+    return fma_(scale, p.expm1, scale);
 }
-INLINE V exp_nonpositive(V x) { return exp_nonpositive_sum(x, C(0)); }
+INLINE V exp_nonpositive(V x) { return exp_lifted(x, C(0)) * DROP; }
 INLINE V expm1_nonpositive(V x)
 {
     ExpParts p = exp_parts(max_(x, C(-40)), C(0), BIAS);              /* below -40 it is -1 in either real */
@@ -126,27 +127,27 @@ INLINE LogParts log_parts(V x)
     V m = as_real((bits & isplat(((ireal)1 << MANTISSA) - 1)) + root);
     return (LogParts){e, m - C(1), C(0), biased};
 }
-/* log(1 + f) - f for 1 + f in [sqrt 1/2, sqrt 2]. */
-INLINE V log1pmx_poly(V f)
+/* log(1 + f) - f + more for 1 + f in [sqrt 1/2, sqrt 2]. */
+INLINE V log1pmx_plus(V f, V more)
 {
     V f2 = f * f;
 #if REAL_BITS == 32
     /* (log(1 + f) - f + f^2/2) / f^3; relative error of log(1 + f) 7.3e-9 */
     static const real table[] = {0.3333333135, -0.2500082254, 0.2000122815, -0.1662333608, 0.1420171857,
         -0.1316036731, 0.1276196539, -0.0763447806};
-    return fma_(C(-0.5), f2, f2 * f * poly(f, table, sizeof table / sizeof(real)));
+    return fma_(f2 * f, poly(f, table, sizeof table / sizeof(real)), fma_(C(-0.5), f2, more));
 #else
     /* s = f/(2 + f): log(1 + f) = 2 atanh s (as in fdlibm's e_log.c); (2 atanh(s)/s - 2)/s^2 in s^2 on |s| <= 0.1718;
      * relative error 3.3e-18 */
     static const real table[] = {0.666666666666673513, 0.399999999994074762, 0.28571428744143168, 0.222221983783263854,
         0.181835751725128891, 0.153137555882773557, 0.14799067807818081};
     V s = f / (C(2) + f), s2 = s * s, half = C(0.5) * f2;
-    return s * fma_(s2, poly(s2, table, sizeof table / sizeof(real)), half) - half;
+    return fma_(s, fma_(s2, poly(s2, table, sizeof table / sizeof(real)), half), more - half);
 #endif
 }
 INLINE V log_join(V e, V f)                                     /* e ln 2 + log(1 + f) */
 {
-    return fma_(e, C(LN2_HI), f + fma_(e, C(LN2_LO), log1pmx_poly(f)));
+    return fma_(e, C(LN2_HI), f + log1pmx_plus(f, e * C(LN2_LO)));
 }
 /* The logarithm's limits as u goes to 0 from above, and beyond: -inf, then NaN; and what it is at infinity. */
 INLINE V log_limits(V u, V y, V at_infinity)
@@ -193,7 +194,7 @@ INLINE V vlog1p(V x)
 /* log(1 + x) - x without cancellation, relative to its own size also near 0 */
 INLINE V log1pmx_join(LogParts p, V x)
 {
-    return (fma_(p.e, C(LN2_HI), -x) + p.f) + (fma_(p.e, C(LN2_LO), log1pmx_poly(p.f)) + p.lost);
+    return (fma_(p.e, C(LN2_HI), -x) + p.f) + log1pmx_plus(p.f, fma_(p.e, C(LN2_LO), p.lost));
 }
 INLINE V vlog1pmx(V x)
 {
@@ -202,7 +203,7 @@ INLINE V vlog1pmx(V x)
 }
 /* log(1 + t) for t in [0, 1], half of softplus, as t - t^2 h(1 - t): in powers of 1 - t the large coefficients of
  * h(1 - t) = (t - log(1 + t)) / t^2 are all positive, and nothing cancels. Relative error 4.3e-8 and 4.5e-17. */
-INLINE V log1p_unit(V t)
+INLINE V log1p_unit_of(V t, V rest)                             /* rest = 1 - t */
 {
 #if REAL_BITS == 32
     static const real table[] = {0.3068527877, 0.1137092039, 0.04547034949, 0.0198828131, 0.00473337248, 0.01147113182,
@@ -215,8 +216,9 @@ INLINE V log1p_unit(V t)
         0.00227136547697906997, -0.00148975647565719382, 0.000675467480636238291, -0.000189509751438072686,
         0.0000253301788033698726};
 #endif
-    return fma_(-t * t, poly(C(1) - t, table, sizeof table / sizeof(real)), t);
+    return fma_(-t * t, poly(rest, table, sizeof table / sizeof(real)), t);
 }
+INLINE V log1p_unit(V t) { return log1p_unit_of(t, C(1) - t); }
 
 /* log(1 - e^-x) for x > 0: log(-expm1(-x)) up to log 2, log1p(-exp(-x)) beyond */
 INLINE V vlog1mexp(V x)
@@ -231,8 +233,8 @@ INLINE V vlog1mexp(V x)
 typedef struct { V t, log1p_t, sigmoid, rest, softplus; } Logistic;     /* t = exp(-|z|), rest = 1 - sigmoid */
 INLINE Logistic logistic(V z)
 {
-    V t = exp_nonpositive(as_real(as_int(z) | as_int(C(-0.0)))), l = log1p_unit(t);         /* exp(-|z|) */
-    V big = C(1) / (C(1) + t), small = t * big;
+    V lifted = exp_lifted(as_real(as_int(z) | as_int(C(-0.0))), C(0)), t = lifted * DROP;   /* -|z| */
+    V l = log1p_unit_of(t, fma_(lifted, -DROP, C(1))), big = C(1) / fma_(lifted, DROP, C(1)), small = t * big;
     Mask positive = z > C(0);
     return (Logistic){ .t = t, .log1p_t = l, .sigmoid = select(positive, big, small),
                        .rest = select(positive, small, big), .softplus = max_(z, C(0)) + l };
