@@ -112,16 +112,30 @@ static int out_of_range(const ps_plan *p, const int64_t *order, size_t count)
     return bad;
 }
 
-/* Rows of `bytes` in the given order; copies of a constant size are single moves. */
+/* In pieces of a constant size, the last of which overlaps the one before: a call of memcpy costs more than a row. */
+static inline void copy_row(char *to, const char *from, size_t bytes)
+{
+    enum { PIECE = 16 };
+    size_t i = 0;
+    if (bytes == sizeof(float)) memcpy(to, from, sizeof(float));
+    else if (bytes == sizeof(double)) memcpy(to, from, sizeof(double));
+    else if (bytes < PIECE) memcpy(to, from, bytes);
+    else {
+        for (; i + PIECE <= bytes; i += PIECE) memcpy(to + i, from + i, PIECE);
+        if (i < bytes) memcpy(to + bytes - PIECE, from + bytes - PIECE, PIECE);
+    }
+}
+
+/* Rows of `bytes` in the given order. They lie anywhere in memory, so each is asked for some rows ahead. */
 static const void *gathered(const void *from_, size_t bytes, const int64_t *order, size_t count, char *to)
 {
+    enum { AHEAD = 8 };
     const char *from = from_;
     if (!from) return NULL;
     for (size_t i = 0; i < count; i++) {
-        const char *row = from + (size_t)order[i] * bytes;
-        if (bytes == sizeof(float)) memcpy(to + i * sizeof(float), row, sizeof(float));
-        else if (bytes == sizeof(double)) memcpy(to + i * sizeof(double), row, sizeof(double));
-        else memcpy(to + i * bytes, row, bytes);
+        const char *next = from + (size_t)order[i + AHEAD < count ? i + AHEAD : count - 1] * bytes;
+        for (size_t k = 0; k < bytes && k < 4 * LINE; k += LINE) __builtin_prefetch(next + k);
+        copy_row(to + i * bytes, from + (size_t)order[i] * bytes, bytes);
     }
     return to;
 }
