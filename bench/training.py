@@ -3,7 +3,7 @@
 usage: python -m bench.training [--only WORD] [--seconds S] [--output FILE]
 
 Every contender starts from the same weights and takes the batches of one epoch in the same order. Before anything is
-timed, its weights after that epoch must be those of the float64 reference, up to a small part of how far they moved.
+timed, its weights after that epoch must be those of the float64 reference, up to a small part of the way they went.
 Contenders take turns; times are medians of whole epochs, divided by their steps. JAX scans the epoch in one compiled
 call and torch runs eagerly with its fused optimizers; a library that is not installed is left out.
 """
@@ -24,7 +24,7 @@ from pyscratch.compare import interleaved
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 RATES = {"SGD": 1e-3, "Adam": 1e-4}
-CLOSE = 0.02  # largest difference of a weight from the reference, in parts of the largest move of one
+CLOSE = 0.02  # distance of the weights from those of the reference, in parts of the way that these went
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def measure(case, seconds):
     exact, weights = planned(case, reference, np.float64)
     before = weights().copy()
     exact()
-    moved = np.max(np.abs(weights() - before))
+    moved = np.linalg.norm(weights() - before)
     epochs, wrong = {}, []
     for name, make in CONTENDERS.items():
         try:
@@ -217,7 +217,7 @@ def measure(case, seconds):
         except ImportError:
             continue
         epoch()
-        right = np.max(np.abs(mine() - weights())) <= CLOSE * moved
+        right = np.linalg.norm(mine() - weights()) <= CLOSE * moved
         if right:
             epochs[name] = epoch
         else:
