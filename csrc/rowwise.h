@@ -4,13 +4,18 @@
 #ifndef ROWWISE_H
 #define ROWWISE_H
 
-enum { FEW = 4 * LANES };                        /* up to so many logits per row go across rows                     */
-enum { CHUNK = LANES == 1 ? 16 : 64 };           /* vectors that are added before a sum is carried on, compensated  */
+enum { FEW = LANES == 1 ? 2 : 128 };             /* up to so many logits per row go across rows     */
+enum { CHUNK = LANES == 1 ? 16 : 32 };           /* vectors that are added before a sum is carried on */
 
 /* ---- LANES rows of `width` reals <-> one vector per column ---- */
 INLINE void tile_in(real *tile, const real *p, size_t width)
 {
     V x[COLUMNS];
+    if (LANES > 1 && COLUMNS > 2 && width == 2) {
+        Pair pair = load2(p);
+        store(tile, pair.a), store(tile + LANES, pair.b);
+        return;
+    }
     for (size_t k = 0; width >= COLUMNS && k < width; k += COLUMNS) {
         if (k > width - COLUMNS) k = width - COLUMNS;          /* the last group overlaps the one before */
         load_columns(x, p + k, width);
@@ -22,6 +27,10 @@ INLINE void tile_in(real *tile, const real *p, size_t width)
 INLINE void tile_out(real *p, const real *tile, size_t width)
 {
     V x[COLUMNS];
+    if (LANES > 1 && COLUMNS > 2 && width == 2) {
+        store2(p, load(tile), load(tile + LANES));
+        return;
+    }
     for (size_t k = 0; width >= COLUMNS && k < width; k += COLUMNS) {
         if (k > width - COLUMNS) k = width - COLUMNS;
         UNROLLED for (size_t j = 0; j < COLUMNS; j++) x[j] = load(tile + (k + j) * (size_t)LANES);
@@ -46,7 +55,7 @@ APART void part_out(real *p, real *copy, const real *tile, size_t rows, size_t w
 /* ---- strips ---- */
 /* `count` vectors: the classes of LANES rows, one vector per class (across), or a row, LANES classes per vector. */
 typedef struct {
-    size_t first, count;                         /* number of the first class; vectors */
+    size_t first, count, per;                    /* number of the first class; vectors; classes per vector */
     const real *z, *y;                           /* logits; probabilities, or NULL for labels */
     const double *class_weights;                 /* from the first class on, or NULL for ones */
     real *e;                                     /* exponentials, or NULL when nobody reads them again */
@@ -54,9 +63,9 @@ typedef struct {
 
 INLINE Strip chunk_of(const Strip *s, size_t from)
 {
-    size_t at = from * (size_t)LANES, left = s->count - from;
-    return (Strip){s->first + at, left < CHUNK ? left : CHUNK, s->z + at, s->y ? s->y + at : NULL,
-                   s->class_weights ? s->class_weights + at : NULL, s->e ? s->e + at : NULL};
+    size_t at = from * (size_t)LANES, class = from * s->per, left = s->count - from;
+    return (Strip){s->first + class, left < CHUNK ? left : CHUNK, s->per, s->z + at, s->y ? s->y + at : NULL,
+                   s->class_weights ? s->class_weights + class : NULL, s->e ? s->e + at : NULL};
 }
 
 /* Sums over a long row: doubles, carried from chunk to chunk with compensation (Neumaier 1974). Terms are positive. */
@@ -66,33 +75,44 @@ INLINE Long carry(Long s, Sum chunk)
     double x = total_of(chunk), sum = s.high + x, big = s.high > x ? s.high : x, small = s.high > x ? x : s.high;
     return (Long){sum, s.low + ((big - sum) + small)};
 }
-INLINE V long_total(double more, Long s)         /* an infinite sum has no compensation */
+INLINE V long_total(Long s)                      /* an infinite sum has no compensation */
 {
-    return splat((real)(more + (s.low == s.low ? s.high + s.low : s.high)));
+    return splat((real)(s.low == s.low ? s.high + s.low : s.high));
 }
 
 /* ---- softmax ---- */
-/* With e_k = exp(z_k - top): probabilities e_k * inverse, log-sum-exp = top + log1p(rest). rest leaves out one of the
- * largest, so that neither the log-sum-exp nor 1 - p of the largest class loses digits when it has nearly all mass. */
-typedef struct { V top, rest, inverse; } Softmax;
-
-/* exp(z - top) for z <= top. The difference can lose half an ulp of 100, which is 30 ulp of the exponential: the part
- * that rounding took from it is put back. */
-INLINE V exp_below(V z, V top)
+/* z - top is not a float: rounding it would cost the exponential up to half an ulp of 100, which is 30 ulp. Instead all
+ * exponentials are taken relative to 2^exponent near e^top, which is exact; or, where top is so large that every
+ * difference that matters is exact (Sterbenz), to e^shift with shift = top. */
+typedef struct { V shift, low; I exponent; } Reference;
+INLINE Reference reference_for(V top)
 {
-    Exact d = two_sum(z, -top);
-    V e = exp_nonpositive(d.sum);
-    return fma_(e, select(d.sum > C(EXP_LOW), d.error, C(0)), e);
+    V bound = C(-EXP_LOW), magic = ROUNDER;                     /* small < 2 bound: z LOG2_E is within exp_parts' range */
+    Mask small = both(top > -bound, top < C(2) * bound);
+    V shift = select(small, C(0), top);
+    return (Reference){shift, (top - shift) - (bound + C(2)),
+                       as_int(fma_(select(small, top, C(0)), C(LOG2_E), magic)) - as_int(magic)};
 }
+INLINE V exp_relative(V z, Reference f)
+{
+    enum { LIFT = REAL_BITS == 32 ? 64 : 512 };                 /* keeps 2^n above the denormals */
+    ExpParts p = exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT);
+    V scale = power_of_two(p.bits - f.exponent);
+    return fma_(scale, p.expm1, scale) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
+}
+
+/* With exponentials e_k and e_top = peak: probabilities e_k * inverse, log-sum-exp = top + log1p(rest), 1 - p of the
+ * largest = others * inverse. others leaves out one of the largest, so that neither loses digits when it has nearly all
+ * of the mass. */
+typedef struct { V top, peak, others, rest, inverse; Reference reference; } Softmax;
 
 INLINE V strip_max(V top, const Strip *s)
 {
     V other = top;
-    for (size_t j = 0; j + 1 < s->count; j += 2) {
-        top = max_(top, load(s->z + j * (size_t)LANES));
-        other = max_(other, load(s->z + (j + 1) * (size_t)LANES));
-    }
-    if (s->count % 2) top = max_(top, load(s->z + (s->count - 1) * (size_t)LANES));
+    const real *z = s->z;
+    size_t j = s->count;
+    for (; j >= 2; j -= 2, z += 2 * LANES) top = max_(top, load(z)), other = max_(other, load(z + LANES));
+    if (j) top = max_(top, load(z));
     return max_(top, other);
 }
 INLINE real largest_lane(V x)
@@ -102,41 +122,63 @@ INLINE real largest_lane(V x)
     return top;
 }
 
-/* Exponentials below 1 are added; those of the largest logits, all equal to 1, are counted. */
+/* Exponentials other than the largest are added, in pairs; those equal to the largest are counted. */
 typedef struct { Sum below; V ones; } Mass;
-INLINE Mass strip_exp(const Strip *s, V top)
+INLINE Pair strip_exp_at(const Strip *s, size_t j, const Softmax *f)
 {
-    Mass mass = {no_sum(), C(0)};
-    for (size_t j = 0; j < s->count; j++) {
-        V e = exp_below(load(s->z + j * (size_t)LANES), top);
-        Mask one = e == C(1);
-        if (s->e) store(s->e + j * (size_t)LANES, e);
-        mass.below = add(mass.below, select(one, C(0), e));
-        mass.ones = mass.ones + select(one, C(1), C(0));
+    V e = exp_relative(load(s->z + j * (size_t)LANES), f->reference);
+    Mask one = e == f->peak;
+    if (s->e) store(s->e + j * (size_t)LANES, e);
+    return (Pair){select(one, C(0), e), select(one, C(1), C(0))};
+}
+INLINE Mass strip_exp(const Strip *s, const Softmax *f)
+{
+    Sum below = no_sum();
+    V ones = C(0);
+    size_t j = 0;
+    for (; j + 1 < s->count; j += 2) {
+        Pair x = strip_exp_at(s, j, f), y = strip_exp_at(s, j + 1, f);
+        below = add(below, x.a + y.a), ones = ones + (x.b + y.b);
     }
-    return mass;
+    if (j < s->count) {
+        Pair x = strip_exp_at(s, j, f);
+        below = add(below, x.a), ones = ones + x.b;
+    }
+    return (Mass){below, ones};
 }
-INLINE Softmax softmax_of(V top, V rest) { return (Softmax){top, rest, C(1) / (C(1) + rest)}; }
 
-INLINE V top_across(const Strip *s) { return strip_max(-INF, s); }
-INLINE Softmax softmax_across(const Strip *s, V top)
+INLINE Softmax softmax_start(V top)
 {
-    Mass mass = strip_exp(s, top);
-    return softmax_of(top, lane_sums(mass.below) + (mass.ones - C(1)));
+    Reference r = reference_for(top);
+    return (Softmax){top, exp_relative(top, r), top, top, top, r};
 }
-INLINE V top_along(const Strip *s)               /* two strips: whole vectors, and the last, padded one */
+INLINE void softmax_end(Softmax *f, V below, V ones)
 {
-    return splat(largest_lane(strip_max(strip_max(-INF, &s[0]), &s[1])));
+    V ties = ones - C(1);
+    f->others = fma_(ties, f->peak, below);
+    f->rest = below / f->peak + ties;
+    f->inverse = C(1) / (f->others + f->peak);
 }
-INLINE Softmax softmax_along(const Strip *s, V top)
+INLINE void softmax_across(Softmax *f, const Strip *s)
+{
+    Sum below = no_sum();
+    V ones = C(0);
+    for (size_t j = 0; j < s->count; j += CHUNK) {
+        Strip chunk = chunk_of(s, j);
+        Mass mass = strip_exp(&chunk, f);
+        below = add_sums(below, mass.below), ones = ones + mass.ones;
+    }
+    softmax_end(f, lane_sums(below), ones);
+}
+INLINE void softmax_along(Softmax *f, const Strip *s)          /* two strips: whole vectors, and the last, padded one */
 {
     Long below = {0, 0};
-    double ones = -1;
+    double ones = 0;
     for (int i = 0; i < 2; i++) for (size_t j = 0; j < s[i].count; j += CHUNK) {
         Strip chunk = chunk_of(&s[i], j);
-        Mass mass = strip_exp(&chunk, top);
+        Mass mass = strip_exp(&chunk, f);
         below = carry(below, mass.below), ones += total_of(add(no_sum(), mass.ones));
     }
-    return softmax_of(top, long_total(ones, below));
+    softmax_end(f, long_total(below), splat((real)ones));
 }
 #endif

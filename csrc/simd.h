@@ -235,6 +235,7 @@ INLINE Sum no_sum(void) { return 0.0; }
 INLINE Sum add(Sum s, V x) { return s + (double)x; }
 INLINE double total_of(Sum s) { return s; }
 INLINE V lane_sums(Sum s) { return (real)s; }
+INLINE Sum add_sums(Sum a, Sum b) { return a + b; }
 #else
 typedef double D __attribute__((vector_size(ISA_BYTES)));
 enum { D_LANES = ISA_BYTES / 8, D_PARTS = 64 / REAL_BITS };
@@ -264,6 +265,11 @@ INLINE double total_of(Sum s)
     double total = 0.0;
     for (int p = 0; p < D_PARTS; p++) for (int i = 0; i < D_LANES; i++) total += s.part[p][i];
     return total;
+}
+INLINE Sum add_sums(Sum a, Sum b)
+{
+    UNROLLED for (int p = 0; p < D_PARTS; p++) a.part[p] += b.part[p];
+    return a;
 }
 INLINE V lane_sums(Sum s)                                       /* each lane's own sum, rounded to a real */
 {

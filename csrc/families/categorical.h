@@ -29,29 +29,35 @@ INLINE V smoothed(const Batch *b, const Strip *s, size_t j, V q)
 INLINE V target_at(const Batch *b, const Strip *s, size_t j)
 {
     if (s->y) return smoothed(b, s, j, load(s->y + j * (size_t)LANES));
-    I class = b->across ? isplat((ireal)j) : lane_numbers() + isplat((ireal)(s->first + j * (size_t)LANES)), label;
-    memcpy(&label, b->label, sizeof label);
+    I class = isplat((ireal)(s->first + j * s->per)), label = isplat(b->label[0]);
+    if (b->across) memcpy(&label, b->label, sizeof label);
+    else class = class + lane_numbers();
     return smoothed(b, s, j, select(class == label, C(1), C(0)));
 }
 
 /* Sums over the classes of each lane's row: of q, of q (top - z), and of what q would be if the target were p. */
 enum { MASS, CROSS, EXPECTED };
-INLINE V batch_sum(const Batch *b, int what, V top)
+INLINE Sum strip_sum(const Batch *b, const Strip *s, int what)
 {
-    Long sum = {0, 0};
+    Sum sum = no_sum();
+    for (size_t j = 0; j < s->count; j++) {
+        size_t at = j * (size_t)LANES;
+        V q = what == EXPECTED ? smoothed(b, s, j, load(s->e + at) * b->softmax.inverse) : target_at(b, s, j);
+        sum = add(sum, what == CROSS ? times(q, b->softmax.top - load(s->z + at)) : q);
+    }
+    return sum;
+}
+INLINE V batch_sum(const Batch *b, int what)
+{
+    Long along = {0, 0};
+    Sum across = no_sum();
     for (int i = 0; i < (b->across ? 1 : 2); i++) for (size_t from = 0; from < b->strip[i].count; from += CHUNK) {
         Strip s = chunk_of(&b->strip[i], from);
-        Sum part = no_sum();
-        if (b->across) s = b->strip[0];
-        for (size_t j = 0; j < s.count; j++) {
-            size_t at = j * (size_t)LANES;
-            V q = what == EXPECTED ? smoothed(b, &s, j, load(s.e + at) * b->softmax.inverse) : target_at(b, &s, j);
-            part = add(part, what == CROSS ? times(q, top - load(s.z + at)) : q);
-        }
-        if (b->across) return lane_sums(part);
-        sum = carry(sum, part);
+        Sum part = strip_sum(b, &s, what);
+        if (b->across) across = add_sums(across, part);
+        else along = carry(along, part);
     }
-    return long_total(0, sum);
+    return b->across ? lane_sums(across) : long_total(along);
 }
 
 /* Rows of probabilities: each finite and >= 0, their sum within 1e-3 (float32) or 1e-6 (float64) of 1. */
@@ -69,23 +75,47 @@ INLINE Mask outside_simplex(const Batch *b)
     return b->across ? wrong : first_lanes(any_lane(wrong) ? (size_t)LANES : 0);
 }
 
-/* Reads weights and labels of the batch's rows; returns PS_BAD_TARGET before a label is used as an index. */
-INLINE int read_rows(Batch *b, const ps_call *c, size_t row, size_t rows, size_t *bad)
+/* Reads a label and returns its class, 0 for a row of weight 0; a label outside 0 ... K - 1 is `bad` before it is used. */
+INLINE size_t label_of(const ps_call *c, size_t row, int read, int *bad)
 {
-    const real *z = c->z, *weights = c->weights;
-    const int64_t *labels = c->target_kind == PS_LABELS ? c->y : NULL;
-    real at_label[LANES], mass[LANES], weight[LANES];
+    uint64_t label = (uint64_t)((const int64_t *)c->y)[row];
+    if (label < c->width) return (size_t)label;
+    return *bad |= read, 0;
+}
+INLINE int labels_across(Batch *b, const ps_call *c, const real *tile, size_t row, size_t rows, size_t *bad)
+{
+    real at_label[LANES];
+    const double *weights = c->options->class_weights;
     for (size_t i = 0; i < (size_t)LANES; i++) {
-        size_t from = row + (i < rows ? i : rows - 1), k = 0;
-        weight[i] = b->across && i >= rows ? 0 : weights ? weights[from] : 1;
-        if (labels && (uint64_t)labels[from] < c->width) k = (size_t)labels[from];
-        else if (labels && weight[i] > 0) return *bad = from, PS_BAD_TARGET;
-        b->label[i] = (ireal)k, at_label[i] = z ? z[from * c->width + k] : 0;
-        mass[i] = c->options->class_weights ? (real)c->options->class_weights[k] : 1;
+        int wrong = 0;
+        size_t from = row + (i < rows ? i : rows - 1), k = label_of(c, from, lane(b->weight, (int)i) > 0, &wrong);
+        if (wrong) return *bad = from, PS_BAD_TARGET;
+        b->label[i] = (ireal)k, at_label[i] = tile[k * (size_t)LANES + i];
     }
-    b->at_label = load(at_label), b->mass = load(mass), b->weight = load(weight);
-    b->live = b->weight > C(0);
+    b->at_label = load(at_label);
+    if (!weights) return PS_OK;
+    for (int i = 0; i < LANES; i++) at_label[i] = (real)weights[b->label[i]];
+    b->mass = load(at_label);
     return PS_OK;
+}
+INLINE int labels_along(Batch *b, const ps_call *c, size_t row, size_t *bad)
+{
+    int wrong = 0;
+    size_t k = label_of(c, row, lane(b->weight, 0) > 0, &wrong);
+    if (wrong) return *bad = row, PS_BAD_TARGET;
+    b->label[0] = (ireal)k;
+    if (c->z) b->at_label = splat(((const real *)c->z)[row * c->width + k]);
+    if (c->options->class_weights) b->mass = C(c->options->class_weights[k]);
+    return PS_OK;
+}
+INLINE void weights_of(Batch *b, const ps_call *c, size_t row, size_t rows)
+{
+    const real *weights = c->weights;
+    b->weight = b->mass = C(1);
+    if (weights && b->across) b->weight = load_part(weights + row, rows);
+    else if (weights) b->weight = splat(weights[row]);
+    if (b->across && rows < (size_t)LANES) b->weight = select(first_lanes(rows), b->weight, C(0));
+    b->live = b->weight > C(0);
 }
 
 /* ---- outputs ---- */
@@ -98,7 +128,7 @@ INLINE real *output_of(const ps_call *c, int output)
 INLINE Point share_of(V e, Softmax f)
 {
     V p = e * f.inverse;
-    return (Point){.mean = p, .rest = select(e == C(1), f.rest * f.inverse, C(1) - p)};
+    return (Point){.mean = p, .rest = select(e == f.peak, f.others * f.inverse, C(1) - p)};
 }
 INLINE void strip_out(real *out, const Batch *b, const Strip *s, int output, int hard, Mask live, V factor)
 {
@@ -117,7 +147,7 @@ INLINE void strip_out(real *out, const Batch *b, const Strip *s, int output, int
 /* The gradient at the label: minus the sum of the other classes' probabilities. */
 INLINE V label_gradient(const Batch *b, Mask live, V factor)
 {
-    Point p = share_of(exp_below(b->at_label, b->softmax.top), b->softmax);
+    Point p = share_of(exp_relative(b->at_label, b->softmax.reference), b->softmax);
     return select(live, residual(p, (Obs){.y = C(1), .y2 = C(0)}, PROPORTION) * factor, C(0));
 }
 INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, Mask live, V factor)
@@ -128,23 +158,26 @@ INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, 
     else strip_out(out, b, s, GRADIENT, 0, live, factor);
 }
 
-/* Fills in mass and softmax; returns w nll. */
+/* Sets softmax, and mass where the target is spread over classes; returns w nll. */
 INLINE V batch_value(Batch *b, const ps_call *c, int want)
 {
-    V top = b->across ? top_across(b->strip) : top_along(b->strip), cross = top - b->at_label, nll = C(0);
+    const Strip *s = b->strip;
     int value = (want & VALUE) != 0;
-    if (c->y && !b->hard) b->mass = batch_sum(b, MASS, top);
-    if (value && !b->hard) cross = batch_sum(b, CROSS, top);
-    b->softmax = b->across ? softmax_across(b->strip, top) : softmax_along(b->strip, top);
-    if (!value) return nll;
-    V log_rest = vlog1p(b->softmax.rest);
-    nll = b->hard ? b->mass * (cross + log_rest) : fma_(b->mass, log_rest, cross);
+    V top = strip_max(-INF, &s[0]), cross = C(0);
+    b->softmax = softmax_start(b->across ? top : splat(largest_lane(strip_max(top, &s[1]))));
+    if (value && !b->hard) cross = batch_sum(b, CROSS);
+    if (s->y || (c->y && !b->hard && s->class_weights)) b->mass = batch_sum(b, MASS);     /* smoothing alone keeps 1 */
+    if (b->across) softmax_across(&b->softmax, s);
+    else softmax_along(&b->softmax, s);
+    if (!value) return cross;
+    V log_rest = vlog1p(b->softmax.rest), nll = fma_(b->mass, log_rest, cross);
+    if (b->hard) nll = b->mass * ((b->softmax.top - b->at_label) + log_rest);
     return select(both(b->live, b->mass > C(0)), nll * b->weight, C(0));
 }
 /* What multiplies an output's row, and which rows have one. */
 INLINE V factor_of(const Batch *b, int output, Mask *live)
 {
-    V mass = output != INFORMATION ? b->mass : b->strip[0].class_weights ? batch_sum(b, EXPECTED, C(0)) : C(1);
+    V mass = output != INFORMATION ? b->mass : b->strip[0].class_weights ? batch_sum(b, EXPECTED) : C(1);
     *live = both(b->live, mass > C(0));
     return output == GRADIENT ? mass * b->weight * b->scale : mass * b->weight;
 }
@@ -166,23 +199,28 @@ INLINE void write_across(const Batch *b, const ps_call *c, size_t row, size_t ro
         for (size_t i = 0; i < rows; i++) out[i * c->width + (size_t)b->label[i]] = lane(at, (int)i);
     }
 }
+INLINE void rows_in(real *tile, real *copy, const real *p, size_t rows, size_t width)
+{
+    if (rows == (size_t)LANES) tile_in(tile, p, width);
+    else part_in(tile, copy, p, rows, width);
+}
 INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, size_t rows, Sum *sum, size_t *bad)
 {
     real z[FEW * LANES], y[FEW * LANES], e[FEW * LANES], tile[FEW * LANES], copy[FEW * LANES];
-    const real *targets = c->target_kind == PS_ROWS ? c->y : NULL;
-    if (read_rows(b, c, row, rows, bad) != PS_OK) return PS_BAD_TARGET;
-    if (rows == (size_t)LANES) tile_in(z, (const real *)c->z + row * c->width, c->width);
-    else part_in(z, copy, (const real *)c->z + row * c->width, rows, c->width);
-    if (targets && rows == (size_t)LANES) tile_in(y, targets + row * c->width, c->width);
-    else if (targets) part_in(y, copy, targets + row * c->width, rows, c->width);
-    b->strip[0] = (Strip){0, c->width, z, targets ? y : NULL, c->options->class_weights, e};
+    const real *targets = c->y && c->target_kind == PS_ROWS ? c->y : NULL;
+    rows_in(z, copy, (const real *)c->z + row * c->width, rows, c->width);
+    b->strip[0] = (Strip){0, c->width, 1, z, targets ? y : NULL, c->options->class_weights, e};
+    weights_of(b, c, row, rows);
+    if (c->y && !targets && labels_across(b, c, z, row, rows, bad) != PS_OK) return PS_BAD_TARGET;
     if (targets) {
+        rows_in(y, copy, targets + row * c->width, rows, c->width);
         Mask wrong = both(outside_simplex(b), b->live);
         if (any_lane(wrong)) return *bad = row + (size_t)first_lane(wrong), PS_BAD_TARGET;
     }
     V nll = batch_value(b, c, want);
     *sum = add(*sum, nll);
-    if (c->nll) store_part((real *)c->nll + row, nll, rows);
+    if (c->nll && rows == (size_t)LANES) store((real *)c->nll + row, nll);
+    else if (c->nll) store_part((real *)c->nll + row, nll, rows);
     write_across(b, c, row, rows, tile, copy);
     return PS_OK;
 }
@@ -200,8 +238,9 @@ INLINE void aim_along(Batch *b, LastVector *last, const ps_call *c, size_t row, 
         last->y[i] = k < c->width && y ? y[k] : 0;
         last->class_weights[i] = k >= c->width ? 0 : weights ? weights[k] : 1;
     }
-    b->strip[0] = (Strip){0, whole / (size_t)LANES, z, y, weights, e};
-    b->strip[1] = (Strip){whole, whole < c->width, last->z, y ? last->y : NULL, last->class_weights, last->e};
+    b->strip[0] = (Strip){0, whole / (size_t)LANES, (size_t)LANES, z, y, weights, e};
+    b->strip[1] = (Strip){whole, whole < c->width, (size_t)LANES, last->z, y ? last->y : NULL, last->class_weights,
+                           last->e};
 }
 INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last)
 {
@@ -224,8 +263,9 @@ INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, d
     real *e = NULL;                              /* in the output that is written last, so that nothing is allocated */
     for (int output = 0; output < OUTPUTS; output++)
         if (output_of(c, output)) e = output_of(c, output) + row * c->width;
-    if (read_rows(b, c, row, 1, bad) != PS_OK) return PS_BAD_TARGET;
+    weights_of(b, c, row, 1);
     aim_along(b, &last, c, row, e);
+    if (c->y && !b->strip[0].y && labels_along(b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
     if (b->strip[0].y && any_lane(both(outside_simplex(b), b->live))) return *bad = row, PS_BAD_TARGET;
     V nll = batch_value(b, c, want);
     *sum += (double)lane(nll, 0);
@@ -279,10 +319,10 @@ static int categorical_terms(const ps_call *c, double *sum, size_t *bad)
     if (c->z) return PS_OK;
     if (categorical_misses(c)) return PS_BAD_CALL;
     for (size_t row = 0; row < c->rows; row++) {
-        if (read_rows(&b, c, row, 1, bad) != PS_OK) return PS_BAD_TARGET;
-        if (c->target_kind == PS_LABELS) continue;
+        weights_of(&b, c, row, 1);
         aim_along(&b, &last, c, row, NULL);
-        if (any_lane(both(outside_simplex(&b), b.live))) return *bad = row, PS_BAD_TARGET;
+        if (!b.strip[0].y && labels_along(&b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
+        if (b.strip[0].y && any_lane(both(outside_simplex(&b), b.live))) return *bad = row, PS_BAD_TARGET;
     }
     return PS_OK;
 }
