@@ -6,7 +6,7 @@ NumPy's elementary functions call a method of the same name on each object, so `
 import mpmath
 import numpy as np
 
-DIGITS = 60
+DIGITS = 45
 mp = mpmath.mp.clone()
 mp.dps = DIGITS
 
@@ -103,26 +103,26 @@ def exact(x):
     return np.frompyfunc(lambda v: Exact(mp.mpf(float(v))), 1, 1)(np.asarray(x, float)).astype(object)
 
 
-def ulps(got, want, size=None):
-    """|got − want| in units in the last place of ``want`` (or of ``size``), in the dtype of ``got``; elementwise.
+def as_floats(x):
+    """Exact numbers rounded to float64."""
+    return np.frompyfunc(float, 1, 1)(x).astype(float)
 
-    Below the smallest normal number the unit is that number: intermediate results may have underflowed.
+
+def ulps(got, want, *sizes):
+    """|got − want| in units in the last place of ``want``, then of each of ``sizes``, in the dtype of ``got``; a list.
+
+    Below the smallest normal number the unit is that number: intermediate results may have underflowed. A result that
+    rounds to infinity may be infinite or the largest number; NaN equals NaN.
     """
     info = np.finfo(got.dtype)
-    largest, smallest = mp.mpf(float(info.max)), mp.mpf(float(info.tiny))
-    digits = info.nmant
-
-    def one(g, w, s):
-        g, w, s = mp.mpf(float(g)), _value(w), abs(_value(s))
-        if mp.isnan(w) or mp.isnan(g):
-            return 0.0 if mp.isnan(w) == mp.isnan(g) else np.inf
-        if abs(w) > largest:  # rounds to infinity
-            return 0.0 if mp.isinf(g) and mp.sign(g) == mp.sign(w) or g == mp.sign(w) * largest else np.inf
-        if mp.isinf(g):
-            return 0.0 if abs(w) > largest * (1 - mp.mpf(2) ** (-digits)) else np.inf
-        if s == 0:
-            return 0.0 if g == w else float(abs(g - w) / smallest)
-        unit = max(mp.mpf(2) ** (mp.floor(mp.log(s, 2)) - digits), smallest) if not mp.isinf(s) else mp.inf
-        return float(abs(g - w) / unit)
-
-    return np.frompyfunc(one, 3, 1)(got, want, want if size is None else size).astype(float)
+    exactly, given = as_floats(want), got.astype(float)
+    error = np.frompyfunc(lambda g, w: float(abs(mp.mpf(g) - _value(w))), 2, 1)(given, want).astype(float)
+    largest = float(info.max)
+    far = np.abs(exactly) > largest * (1 - 2.0**-info.nmant)
+    fine = np.isnan(given) & np.isnan(exactly) | far & (np.abs(given) >= largest) & (np.sign(given) == np.sign(exactly))
+    results = []
+    for size in (exactly, *map(as_floats, sizes)):
+        exponent = np.frexp(np.where(np.isfinite(size), size, largest))[1]
+        unit = np.maximum(np.ldexp(1.0, exponent - 1 - info.nmant), float(info.tiny))
+        results.append(np.where(fine, 0, np.where(np.isfinite(error), error, np.inf) / unit))
+    return results

@@ -1,4 +1,4 @@
-"""Errors in ULP against the reference's formulas in 60 digits, on a grid with tails: within the family's bounds."""
+"""Errors in ULP against the reference's formulas in many digits, on a grid with tails: within the family's bounds."""
 
 from cases import ALL_OUTPUTS, ask, formulas, seeded
 import numpy as np
@@ -11,7 +11,7 @@ from exact import exact, ulps  # noqa: E402
 
 LOGITS = [0.0, 1e-6, 0.01, 0.3, 0.7, 1.0, 2.5, 5.0, 8.0, 12.0, 17.5, 20.0, 30.0, 38.0, 60.0, 86.0, 110.0, 300.0, 700.0]
 TARGETS = [0, 1, 2, 3, 7, 20, 64, 200, 1000, 1e5, -3, -1e-3, 0.5, 0.3, 0.999, 1e-5, 0.9, 17.25, -250.5]
-POINTS = 260
+POINTS = 200
 
 
 def grid(loss, dtype):
@@ -49,7 +49,7 @@ def test_errors_in_ulp(pair, example, dtype, isa, wanted, answers):
     got = ask(loss, z, y, wanted)
     want, size = want.reshape(got.shape), size.reshape(got.shape)
     of_result, of_term = loss.ulps.get(wanted, (4, 4))
-    error, relative = ulps(got, want), ulps(got, want, size)
+    error, relative = ulps(got, want, size)
     wrong = (error > of_result) & (relative > of_term)
     worst = np.argmax(np.where(wrong, relative, -1))
     row = np.unravel_index(worst, got.shape)[0]
