@@ -1,4 +1,4 @@
-/* network.c: whole epochs of training. A plan says what the network, its rows and its optimizer are; a batch after the
+/* network.c: whole epochs of training, and prediction. A plan says what the network, its rows and its optimizer are; a batch after the
  * other is gathered, goes forward, through the head and back, and moves the weights, all in one arena that the caller
  * owns. The kernels are those of the single calls, with the same arguments in the same order: the same bits. */
 #include <math.h>
@@ -37,26 +37,43 @@ static char *take(char **at, size_t bytes)
     return here;
 }
 
-static Arena arena_of(const ps_plan *p, char *start)
+typedef struct { size_t widest, outputs, workspace; } Sizes;
+
+static Sizes sizes_of(const ps_plan *p, const Table *table)
+{
+    Sizes sizes = {0, 0, 0};
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++) {
+        size_t space = s->kind == PS_DENSE ? table->dense_workspace(p->batch, s->n_in, s->n_out) : 0;
+        sizes.workspace = larger(sizes.workspace, space);
+        sizes.widest = larger(sizes.widest, output_bytes(p, s));
+        sizes.outputs += output_bytes(p, s);
+    }
+    return sizes;
+}
+
+/* What a prediction needs: outputs of a stage and of the next go into grad[0] and grad[1] in turn. */
+static Arena small_arena(const ps_plan *p, char *start)
 {
     Arena a = {.table = active_table(p->real), .real = bytes_of(p->real)};
-    size_t widest = 0, outputs = 0, workspace = 0;
-    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++) {
-        size_t space = s->kind == PS_DENSE ? a.table->dense_workspace(p->batch, s->n_in, s->n_out) : 0;
-        workspace = larger(workspace, space);
-        widest = larger(widest, output_bytes(p, s));
-        outputs += output_bytes(p, s);
-    }
+    Sizes sizes = sizes_of(p, a.table);
     char *at = (char *)lines((size_t)start);
+    a.grad[0] = take(&at, sizes.widest);
+    a.grad[1] = take(&at, sizes.widest);
+    a.workspace = take(&at, sizes.workspace);
+    a.bytes = (size_t)(at - start);
+    return a;
+}
+
+static Arena whole_arena(const ps_plan *p, char *start)
+{
+    Arena a = small_arena(p, start);
+    char *at = start + a.bytes;
     a.offset_columns = p->offset_everywhere ? p->head.width : p->head.outputs;
     a.x = take(&at, p->batch * p->n_in * a.real);
     a.y = take(&at, p->batch * target_bytes(&p->head));
     a.weights = take(&at, p->head.weights ? p->batch * a.real : 0);
     a.offset = take(&at, p->head.offset ? p->batch * a.offset_columns * a.real : 0);
-    a.outputs = take(&at, outputs);
-    a.grad[0] = take(&at, widest);
-    a.grad[1] = take(&at, widest);
-    a.workspace = take(&at, workspace);
+    a.outputs = take(&at, sizes_of(p, a.table).outputs);
     a.bytes = (size_t)(at - start);
     return a;
 }
@@ -73,7 +90,7 @@ static int bad_stage(const ps_plan *p, const ps_stage *s, size_t n_in)
     if (s->n_in != n_in || !s->n_out || too_many(p->batch, s->n_out) || too_many(s->n_in, s->n_out)) return 1;
     if (s->activation < 0 || s->activation >= PS_ACTIVATIONS) return 1;
     if (s->kind == PS_ACTIVATION) return s->n_out != n_in;
-    return s->kind != PS_DENSE || !s->W || !s->dW;
+    return s->kind != PS_DENSE || !s->W;
 }
 
 static int bad_body(const ps_plan *p)
@@ -97,11 +114,14 @@ static int bad_rows(const ps_plan *p)
 
 static int bad_optimizer(const ps_plan *p)
 {
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++) if (s->kind == PS_DENSE && !s->dW) return 1;
     if (p->optimizer < 0 || p->optimizer >= PS_OPTIMIZERS || !p->values || !p->gradients) return 1;
     return p->optimizer == PS_ADAM && (!p->slot[0] || !p->slot[1]);
 }
 
-size_t ps_arena(const ps_plan *p) { return !p || bad_body(p) ? 0 : arena_of(p, (char *)LINE).bytes + LINE; }
+size_t ps_arena(const ps_plan *p) { return !p || bad_body(p) ? 0 : whole_arena(p, (char *)LINE).bytes + LINE; }
+
+size_t ps_predict_arena(const ps_plan *p) { return !p || bad_body(p) ? 0 : small_arena(p, (char *)LINE).bytes + LINE; }
 
 /* ---- a batch ---- */
 
@@ -140,16 +160,20 @@ static const void *gathered(const void *from_, size_t bytes, const int64_t *orde
     return to;
 }
 
+static void pass(const ps_stage *s, const Arena *a, size_t count, const void *x, void *y)
+{
+    if (s->kind == PS_DENSE)
+        a->table->dense_forward(count, s->n_in, s->n_out, s->activation, x, s->W, s->b, y, a->workspace);
+    else
+        a->table->activation_forward(s->activation, count * s->n_out, x, y);
+}
+
 /* Returns the logits, the outputs of the last stage. */
 static char *forward(const ps_plan *p, const Arena *a, const void *x, size_t count)
 {
     char *y = a->outputs;
-    for (const ps_stage *s = p->stage; s < p->stage + p->stages; x = y, y += output_bytes(p, s++)) {
-        if (s->kind == PS_DENSE)
-            a->table->dense_forward(count, s->n_in, s->n_out, s->activation, x, s->W, s->b, y, a->workspace);
-        else
-            a->table->activation_forward(s->activation, count * s->n_out, x, y);
-    }
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; x = y, y += output_bytes(p, s++))
+        pass(s, a, count, x, y);
     return y - output_bytes(p, p->stage + p->stages - 1);
 }
 
@@ -225,7 +249,7 @@ static double now(void)
 int ps_epoch(ps_plan *p, size_t *next, double seconds)
 {
     if (!p || !next || bad_body(p) || bad_rows(p) || bad_optimizer(p)) return PS_BAD_CALL;
-    Arena a = arena_of(p, p->arena);
+    Arena a = whole_arena(p, p->arena);
     if (!p->arena || a.bytes > p->arena_bytes) return PS_BAD_CALL;
     Control saved = enter_floating();
     double end = now() + seconds;
@@ -236,6 +260,43 @@ int ps_epoch(ps_plan *p, size_t *next, double seconds)
         ++*next;
         if (now() >= end) break;
     }
+    leave_floating(saved);
+    return status;
+}
+
+/* ---- prediction ---- */
+
+/* z is where the last stage writes; the others take turns with two buffers. */
+static void pass_through(const ps_plan *p, const Arena *a, size_t count, const void *x, void *z)
+{
+    for (size_t i = 0; i < p->stages; i++) {
+        void *y = i + 1 == p->stages ? z : a->grad[i % 2];
+        pass(p->stage + i, a, count, x, y);
+        x = y;
+    }
+}
+
+static int say(const ps_plan *p, const Arena *a, size_t rows, const void *z)
+{
+    double sum = 0, base = 0;
+    ps_call c = p->head;
+    if (!c.params && !c.mean && !c.variance && !c.fisher) return PS_OK;
+    c.z = z, c.rows = rows, c.y = NULL, c.total = NULL, c.nll = c.grad = c.curvature = NULL;
+    if (c.family < 0 || c.family >= a->table->heads || !c.options) return PS_BAD_CALL;
+    return run_head(&c, &a->table->head[c.family], &sum, &base);
+}
+
+int ps_predict(const ps_plan *p, size_t rows, const void *x, void *z)
+{
+    if (!p || bad_body(p) || too_many(rows, p->n_in) || too_many(rows, p->head.width)) return PS_BAD_CALL;
+    if (!p->arena || (rows && (!x || !z))) return PS_BAD_CALL;
+    Arena a = small_arena(p, p->arena);
+    if (a.bytes > p->arena_bytes) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    for (size_t first = 0; first < rows; first += p->batch)
+        pass_through(p, &a, rows - first < p->batch ? rows - first : p->batch,
+                     (const char *)x + first * p->n_in * a.real, (char *)z + first * p->head.width * a.real);
+    int status = say(p, &a, rows, z);
     leave_floating(saved);
     return status;
 }

@@ -117,6 +117,10 @@ size_t ps_arena(const ps_plan *plan);          /* bytes; 0: the plan does not fi
  * batch to go on with. A batch whose loss is not finite, or whose head refuses it, changes nothing, stands in *next and
  * is told by the status. */
 int ps_epoch(ps_plan *plan, size_t *next, double seconds);
+/* Logits (rows, width) of x (rows, n_in), `batch` rows at a time, and what the head says of them: its outputs that are
+ * not NULL and do not need y. Of the plan only real, stages, batch, n_in, head and the arena are read. */
+size_t ps_predict_arena(const ps_plan *plan);
+int ps_predict(const ps_plan *plan, size_t rows, const void *x, void *z);
 
 int ps_families(void);                        /* how many rows the registry has              */
 int ps_family(const char *name);              /* its row, or -1: "poisson/log"               */

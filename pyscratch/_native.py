@@ -412,6 +412,44 @@ class TrainingPlan:
         return self._plan.total
 
 
+class PredictionPlan:
+    """A `ps_plan` that only goes forward, at most ``block`` rows at a time."""
+
+    def __init__(self, stages, n_in, dtype, block, call=None):
+        self._stages, self._keep = _stage_array(stages, n_in)
+        real, width = dtype.itemsize >> 3, self._stages[len(self._stages) - 1].n_out
+        call = call or _new("ps_call *", {"real": real, "outputs": 1, "width": width})
+        fields = {
+            "real": real, "stages": len(self._stages), "stage": self._stages, "n_in": n_in, "batch": block,
+            "head": call[0],
+        }  # fmt: skip
+        self._plan, self.width, self._call = _new("ps_plan *", fields), width, call
+        self._make_room()
+
+    def _make_room(self):
+        size = lib.ps_predict_arena(self._plan)
+        if size > self._plan.arena_bytes:
+            self._arena = ffi.new("char[]", size)
+            self._plan.arena, self._plan.arena_bytes = self._arena, size
+
+    def logits(self, x, z):
+        """Logits of the rows of x into z."""
+        self._make_room()  # it depends on the active instruction set
+        _check(lib.ps_predict(self._plan, len(x), _pointer(x), _pointer(z)))
+
+    def bind(self, x, z, explain):
+        """``call()``: logits of the rows of x into z, and the outputs that the `ps_call` asks for."""
+        predict, plan, rows, px, pz = lib.ps_predict, self._plan, len(x), _pointer(x), _pointer(z)
+
+        def call():
+            if predict(plan, rows, px, pz):
+                self._make_room()
+                _check(predict(plan, rows, px, pz), explain)
+
+        call.keep = self
+        return call
+
+
 def _stage_array(stages, width):
     """The `ps_stage` array of a body that takes ``width`` features, and what must stay alive with it."""
     array, keep = _new("ps_stage[]", len(stages)), []

@@ -9,13 +9,12 @@ import numpy as np
 
 from pyscratch import _data, _native, _plan, _storage, _training, layers, losses, optimizers
 from pyscratch._loss import Loss
+from pyscratch._predictor import BLOCK, Forward, Predictor
 from pyscratch._training import whole
 from pyscratch.layers import Layer
 from pyscratch.optimizers import Optimizer
 
 __all__ = ["Network"]
-
-BLOCK = 1024  # rows that a prediction takes at a time, so that the activations stay in cache
 
 
 class Network:
@@ -183,20 +182,23 @@ class Network:
         """Logits of X, or of some of its rows, in blocks and without what `backward` would need."""
         count = len(X) if rows is None else len(rows)
         run = self._borrow(min(count, BLOCK))
-        logits = None
+        logits = None if self.width is None else np.empty((count, self.width), self.dtype)
         for first in range(0, count, BLOCK):
             part = slice(first, min(first + BLOCK, count))
-            z = run(X[part] if rows is None else X[rows[part]])
+            x = X[part] if rows is None else X[rows[part]]
             if logits is None:
+                z = run(x, None)
                 logits = np.empty((count, self.width), self.dtype)
-            logits[part] = z
+                logits[part] = z
+            else:
+                run(x, logits[part])
         self._body = run
-        return np.empty((0, self.width or 0), self.dtype) if logits is None else logits
+        return np.empty((0, 0), self.dtype) if logits is None else logits
 
     def _borrow(self, capacity):
         """A function from features to logits. Its buffers are kept for the next call, but lent to one thread only."""
         run, self._body = self._body, None
-        return run if run is not None and run.capacity >= capacity else _Predictor(self, capacity)
+        return run if run is not None and run.capacity >= capacity else Forward(self, capacity)
 
     # ---- prediction ----
 
@@ -208,6 +210,13 @@ class Network:
         """
         z, offset = self._located(X, offset)
         return self.head.mean(z, offset=offset)
+
+    def predictor(self, rows=1):
+        """`predict` prepared for a fixed number of rows: ``call = net.predictor()``, then ``call(x)`` in a loop.
+
+        See `Predictor`. ValueError when the layers do not say their widths.
+        """
+        return Predictor(self, whole("rows", rows, 1))
 
     def predict_class(self, X, *, offset=None):
         """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 for Bernoulli.
@@ -505,24 +514,6 @@ class Network:
         net.steps, net._started = told["steps"], told["started"]
         net.rng = _storage.restore_generator(told["generator"])
         return net
-
-
-class _Predictor:
-    """Features to logits: through buffers in C where every layer is ours, through the layers otherwise."""
-
-    def __init__(self, net, capacity):
-        self.net, self.capacity, self.body = net, capacity, None
-        if net.n_in is not None and all(map(_plan.is_native, net.layers)):
-            self.body = _plan.Body(net.layers, net.n_in, capacity, net.dtype, gradients=False)
-
-    def __call__(self, x):
-        if self.body is not None:
-            self.body.x[: len(x)] = x
-            return self.body.forward(len(x))
-        y = x
-        for layer in self.net.layers:
-            y = layer.forward(y)
-        return self.net._checked_logits(y, len(x))
 
 
 def _held(layer):

@@ -5,7 +5,7 @@ import threading
 import time
 import tracemalloc
 
-from networks import HEAD_IDS, HEADS, features, make_loss, make_network, make_width, targets
+from networks import HEAD_IDS, HEADS, Gain, features, make_loss, make_network, make_width, targets
 import numpy as np
 import pytest
 
@@ -249,3 +249,55 @@ def test_memory_does_not_grow():
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 1000
+
+
+# ---- prediction ----
+
+
+@each_real
+@each_head
+def test_a_predictor_predicts(head, dtype):
+    X, net = features(11).astype(dtype), make_network(ps, head, dtype=dtype)
+    for rows in (1, 11):
+        call = net.predictor(rows)
+        assert np.array_equal(call(X[:rows]), net.predict(X[:rows]))
+        assert np.array_equal(call.logits, net.forward(X[:rows])) and call.mean.dtype == dtype
+        call.x[...] = X[-rows:]
+        assert np.array_equal(call(), net.predict(X[-rows:]))
+    assert np.array_equal(net.predictor()(X[3]), net.predict(X[3:4]))
+
+
+def test_a_predictor_follows_the_weights():
+    X = features(40)
+    net = make_network(ps, POISSON)
+    call, before = net.predictor(40), net.predict(X)
+    net.fit(X, targets(POISSON, X), epochs=2)
+    assert np.array_equal(call(X), net.predict(X)) and not np.array_equal(call.mean, before)
+
+
+def test_a_predictor_of_layers_and_losses_in_python():
+    class Mine(ps.Poisson):
+        def mean(self, z, *, offset=None, out=None):
+            return 2 * super().mean(z, offset=offset)
+
+    X = features(3)
+    for layer, loss in ((Gain(5, 1.5), ps.Poisson()), (ps.Tanh(), Mine())):
+        net = ps.Network([layer, ps.Dense(5, 1)], loss, rng=0)
+        assert np.array_equal(net.predictor(3)(X), net.predict(X))
+
+
+def test_a_predictor_takes_the_shape_it_was_made_for():
+    net = make_network(ps, POISSON)
+    for rows, x in ((1, np.zeros((2, 5))), (2, np.zeros(5)), (2, np.zeros((1, 5))), (1, np.zeros((1, 4))), (1, 0.0)):
+        with pytest.raises(ValueError, match="x must have the shape"):
+            net.predictor(rows)(x)
+    with pytest.raises(ValueError, match="rows must be a whole number"):
+        net.predictor(0)
+
+
+@each_real
+def test_predictions_do_not_depend_on_the_rows_beside_them(dtype):
+    X, net = features(2500).astype(dtype), make_network(ps, POISSON, hidden=(20, 9), dtype=dtype)
+    together, call = net.predict(X), net.predictor()
+    for row in (0, 7, 1023, 1024, 2499):
+        assert call(X[row])[0] == together[row]
