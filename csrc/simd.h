@@ -324,9 +324,11 @@ INLINE void store2(real *p, V a, V b)
     _mm256_storeu_pd(p, _mm256_permute2f128_pd(lo, hi, 0x20));
     _mm256_storeu_pd(p + 4, _mm256_permute2f128_pd(lo, hi, 0x31));
 #elif defined(ISA_NEON) && REAL_BITS == 32
-    vst2q_f32(p, (float32x4x2_t){{(float32x4_t)a, (float32x4_t)b}});
+    float32x4x2_t pair = {{(float32x4_t)a, (float32x4_t)b}};     /* vst2q is a macro in Clang: no commas inside */
+    vst2q_f32(p, pair);
 #elif defined(ISA_NEON)
-    vst2q_f64(p, (float64x2x2_t){{(float64x2_t)a, (float64x2_t)b}});
+    float64x2x2_t pair = {{(float64x2_t)a, (float64x2_t)b}};
+    vst2q_f64(p, pair);
 #else
     for (int i = 0; i < LANES; i++) p[2 * i] = lane(a, i), p[2 * i + 1] = lane(b, i);
 #endif
