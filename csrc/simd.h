@@ -55,7 +55,7 @@ INLINE real lane(V x, int i) { return x[i]; }
 
 INLINE V load(const real *p) { V x; memcpy(&x, p, sizeof x); return x; }
 INLINE void store(real *p, V x) { memcpy(p, &x, sizeof x); }
-/* The last, incomplete vector: missing lanes repeat the last element, so that they can neither trap nor fail a check. */
+/* The last, incomplete vector: missing lanes repeat the last element, so that they neither trap nor fail a check. */
 INLINE V load_part(const real *p, size_t count)
 {
     real part[LANES];
@@ -215,11 +215,11 @@ INLINE V copysign_(V magnitude, V sign)
 }
 INLINE Mask is_nan(V x) { return x != x; }
 INLINE Mask is_finite(V x) { return abs_(x) <= C(REAL_MAX); }
-INLINE V times(V a, V b)                     /* a b for a finite a, with 0 inf = 0 as measure theory has it, and 0 NaN = 0 */
+INLINE V times(V a, V b)                     /* a b for finite a, with 0 inf = 0 as measure theory has it, and 0 NaN = 0 */
 {
     return select(a == C(0), C(0), a * b);
 }
-/* The nearest whole number, ties to even, for |x| < 2^(mantissa - 1). Adding 1.5 * 2^mantissa leaves no fraction bits. */
+/* The nearest whole number, ties to even, for |x| < 2^(mantissa - 1): adding 1.5 * 2^mantissa leaves no fraction. */
 #define ROUNDER C(REAL_BITS == 32 ? 0x1.8p23 : 0x1.8p52)
 INLINE V nearest(V x) { return (x + ROUNDER) - ROUNDER; }
 INLINE Mask is_whole(V x)                                       /* false for NaN and infinity */

@@ -2,9 +2,9 @@
  *
  * Method, the same everywhere: an exact reduction of the argument, a minimax polynomial (Remez exchange in 50-digit
  * arithmetic, coefficients rounded to the real type; interval and maximal error stand beside each table), an exact
- * reconstruction. Reductions split their constants (Cody and Waite, Software Manual for the Elementary Functions, 1980),
- * so that they are exact without fused multiply-add as well. The only branches are those that next to no lane takes.
- * functions.h states a bound in ulp for each function, and tests/test_vmath.py holds every build to it. */
+ * reconstruction. Reductions split their constants (Cody and Waite, Software Manual for the Elementary Functions,
+ * 1980), so that they are exact without fused multiply-add as well. The only branches are those that next to no lane
+ * takes. functions.h states a bound in ulp for each function, and tests/test_vmath.py holds every build to it. */
 #ifndef VMATH_H
 #define VMATH_H
 
