@@ -104,8 +104,9 @@ def exact(x):
 
 
 def as_floats(x):
-    """Exact numbers rounded to float64."""
-    return np.frompyfunc(float, 1, 1)(x).astype(float)
+    """Exact numbers rounded to float64, to infinity where they are too large for it."""
+    with np.errstate(over="ignore"):
+        return np.frompyfunc(float, 1, 1)(x).astype(float)
 
 
 def ulps(got, want, *sizes):
