@@ -1,10 +1,15 @@
 """Fixtures: the product of families, number types and instruction sets."""
 
+import signal
+
 from cases import EXAMPLES, REALS, name_of, twins
 import numpy as np
 import pytest
 
 from pyscratch import _native
+
+# A shell that starts the tests in the background has SIGINT ignored, and Python then raises no KeyboardInterrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=EXAMPLES, ids=name_of)
