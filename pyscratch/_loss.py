@@ -178,6 +178,10 @@ class Loss:
         scale_link = self._options.get("scale_link", _native.SCALE_LINKS[0])
         return _native.options(scale_link=_native.SCALE_LINKS.index(scale_link), **self._fields())
 
+    def _scipy(self, *parameters):
+        """Parameters as the arguments of ``scipy.stats.<scipy>``: the shapes in its order, then loc and scale."""
+        raise NotImplementedError(f"{type(self).__name__} does not say which distribution of scipy it is")
+
     def _fields(self):
         """The members of the C struct `ps_options` that this family uses."""
         return {}
@@ -363,13 +367,13 @@ class Loss:
 
     def distribution(self, z, *, offset=None):
         """The assumed distribution of each row's target, as an object: mean, std, log_prob, sample, quantile, ..."""
-        z = _checks.logits(z)
+        z, given = _checks.logits(z), offset
         rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
         z, offset = self._offset(z, offset, rows, self.outputs(width))
         if offset is not None:
             z = z.reshape(rows, width).copy()
             z[:, : offset.shape[1]] += offset
-        return self.distribution_class(self.plain, z)
+        return self.distribution_class(self.plain, z, given)
 
     # ---- fits without a network ----
 

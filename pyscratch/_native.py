@@ -4,8 +4,11 @@ Arrays that arrive here are ready: C-contiguous, aligned, native byte order, of 
 ``from_buffer`` costs 0.3 µs where ``array.ctypes`` costs 4, but it takes any byte order without a word.
 """
 
+import functools
 import os
 import weakref
+
+import numpy as np
 
 
 class _Missing:
@@ -169,6 +172,22 @@ def first_not_finite(x):
     """The flat index of the first NaN or infinity of a ready array, or None."""
     bad = _new(_INDEX)
     return bad[0] if lib.ps_finite(x.itemsize >> 3, x.size, _pointer(x), bad) else None
+
+
+def function(name, x):
+    """f(x), elementwise in float64, by the function of that name that the kernels are made of."""
+    x = np.ascontiguousarray(x, float)
+    y = np.empty_like(x)
+    _check(lib.ps_function(_functions()[name], 1, x.size, _pointer(x), NULL, _pointer(y)))
+    return y
+
+
+@functools.cache
+def _functions():
+    numbers = {}
+    while (name := lib.ps_function_name(len(numbers))) != NULL:
+        numbers[ffi.string(name).decode()] = len(numbers)
+    return numbers
 
 
 # ---- layers and optimizers ----

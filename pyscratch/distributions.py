@@ -1,12 +1,28 @@
 """What a head promises: the assumed distribution of each row's target, from ``loss.distribution(z)``.
 
-Shapes are those of ``loss.mean(z)``: (n,) for one output, (n, d) otherwise. Nothing here needs scipy.
+One object stands for all rows; nothing loops over them. Gaussians, proportions, classes and Poisson counts need nothing
+but NumPy. The others are served by scipy.stats, through the name and the arguments that their class states; that needs
+the extra ``pip install 'pyscratch[distributions]'``. What scipy lacks (mixtures, modes, ...) stands here.
 """
 
+from functools import cached_property
+import importlib
 import math
 from statistics import NormalDist
 
 import numpy as np
+
+from pyscratch import _native
+
+
+def scipy(module, what=None):
+    """A module of scipy; without scipy None, or one line on ``what`` needs it."""
+    try:
+        return importlib.import_module(f"scipy.{module}")
+    except ImportError:
+        if what is None:
+            return None
+        raise ImportError(f"{what} needs scipy: pip install 'pyscratch[distributions]'") from None
 
 
 def _each(function):
@@ -15,55 +31,94 @@ def _each(function):
     return lambda x: np.asarray(vectorised(x), float)
 
 
-def _upper(x):  # P(Z > x) of a standard normal, without cancellation in either tail
-    return 0.5 * math.erfc(x / math.sqrt(2.0))
+def normal_cdf(u):
+    """P(Z <= u) of a standard normal, with its digits in both tails."""
+    return _native.function("ndtr", np.asarray(u, float)) if _native.available else _erfc(-np.asarray(u, float))
 
 
-def _normal_quantile(q):
-    return NormalDist().inv_cdf(q) if 0 < q < 1 else math.copysign(math.inf, q - 0.5)
+def normal_density(u):
+    """The density of a standard normal."""
+    return np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
 
 
-_normal_sf, _normal_ppf = _each(_upper), _each(_normal_quantile)
-_lgamma = _each(math.lgamma)
+_erfc = _each(lambda x: 0.5 * math.erfc(x / math.sqrt(2)))
+normal_quantile = _each(lambda q: NormalDist().inv_cdf(q) if 0 < q < 1 else math.inf * (q - 0.5) if q == q else q)
 
 
 class Distribution:
-    """The assumed distribution of each row: attributes mean, variance, std; methods log_prob, sample and more.
+    """The assumed distributions of all rows' targets, one object.
 
-    Families with an order have cdf, sf, quantile and interval too.
+    Attributes mean, variance, std, mode, entropy (in nats) and results of cdf, sf, quantile, interval have the shape of
+    ``loss.mean(z)``: (n,) for one output, (n, d) otherwise; they are those of each output by itself. ``log_prob`` (n,)
+    is of the outputs together. A mean or variance that does not exist is NaN (of Student's t: df <= 1, df <= 2).
+
+    loss : Loss
+    z : ndarray
+        Logits, the offset added.
+    offset : ndarray or None
+        That offset, for what is compared with (`diagnostics.gain`).
     """
 
-    def __init__(self, loss, z):
-        self.loss = loss
-        self.z = z
+    ordered = True  # whether there are cdf, quantile and interval
+
+    def __init__(self, loss, z, offset=None):
+        self.loss, self.z, self.offset = loss, z, offset
 
     def __repr__(self):
         return f"<{type(self).__name__} of {self.loss!r}, {len(self.z)} rows>"
+
+    def __len__(self):
+        return len(self.z)
+
+    def __getitem__(self, rows):
+        """The distributions of some rows: a slice, indices or a mask."""
+        rows = np.atleast_1d(rows) if not isinstance(rows, slice) else rows
+        offset = self.offset if np.ndim(self.offset) == 0 else np.asarray(self.offset)[rows]
+        return type(self)(self.loss, self.z[rows], offset)
 
     @property
     def parameters(self):
         """``loss.link(z)``."""
         return self.loss.link(self.z)
 
-    @property
+    @cached_property
     def _arguments(self):
-        p = self.parameters
-        return p if isinstance(p, tuple) else (p.reshape(self.mean.shape),)
+        """Parameters in float64, each in the shape of the mean."""
+        p = self.loss.link(self.z.astype(float))
+        return tuple(np.reshape(a, self._shape) for a in (p if isinstance(p, tuple) else (p,)))
+
+    @cached_property
+    def _shape(self):
+        rows, width = self.z.shape if self.z.ndim == 2 else (len(self.z), 1)
+        outputs = self.loss.outputs(width)
+        return (rows,) if outputs == 1 else (rows, outputs)
 
     @property
     def mean(self):
-        """Mean of each row."""
+        """Mean of each row; NaN where there is none."""
         return self.loss.mean(self.z)
 
     @property
     def variance(self):
-        """Variance of each row."""
+        """Variance of each row; NaN where there is none."""
         return self.loss.variance(self.z)
 
     @property
     def std(self):
         """Standard deviation of each row."""
         return np.sqrt(self.variance)
+
+    @property
+    def mode(self):
+        """The y of the highest density or mass; NaN where several share it."""
+        loc, scale, shapes = self._located
+        return loc + scale * self._form.mode(*shapes)
+
+    @property
+    def entropy(self):
+        """The nll to be expected where the assumption is true: −E log density or mass, in nats."""
+        _, scale, shapes = self._located
+        return np.log(scale) + self._form.entropy(*shapes)
 
     def log_prob(self, y):
         """Log density or log mass of each row's y, (n,): the sum over outputs of −nll."""
@@ -74,13 +129,13 @@ class Distribution:
 
         rng: a ``numpy.random.Generator``, a seed, or None for fresh entropy.
         """
-        first = self._arguments[0]
-        shape = self._target_shape(first.shape)
+        shape = self._target_shape
         size = () if size is None else (size,) if isinstance(size, (int, np.integer)) else tuple(size)
         return self.loss._draw(np.random.default_rng(rng), *self._arguments, size=size + shape)
 
-    def _target_shape(self, shape):
-        return shape
+    @property
+    def _target_shape(self):
+        return self._arguments[0].shape
 
     # ---- distributions with an order ----
 
@@ -97,11 +152,9 @@ class Distribution:
         levels = np.asarray(q, float)
         if not np.all((levels >= 0) & (levels <= 1)):
             raise ValueError(f"q must lie in [0, 1], not {q!r}")
-        if levels.ndim == 0:
-            return self._quantile(float(levels))
-        return np.stack([self._quantile(float(level)) for level in levels.ravel()]).reshape(
-            levels.shape + self.mean.shape
-        )
+        with np.errstate(all="ignore"):
+            each = [self._quantile(level) for level in levels.ravel()]
+        return each[0] if levels.ndim == 0 else np.reshape(each, levels.shape + self._shape)
 
     def interval(self, coverage=0.9):
         """(low, high) quantiles that leave (1 − coverage) / 2 on either side."""
@@ -111,18 +164,57 @@ class Distribution:
 
     def _probability(self, function, y):
         y = np.asarray(y, float)
-        if y.ndim and y.shape != self.mean.shape:
-            raise ValueError(
-                f"y must be a number or have shape {self.mean.shape}, not {y.shape} (nothing is broadcast)"
-            )
-        return function(np.broadcast_to(y, self.mean.shape))
+        if y.ndim and y.shape != self._shape:
+            raise ValueError(f"y must be a number or have shape {self._shape}, not {y.shape} (nothing is broadcast)")
+        with np.errstate(all="ignore"):
+            return function(np.broadcast_to(y, self._shape))
+
+    # What follows takes y or levels that broadcast to the mean's shape.
+
+    def _observed(self, y):
+        """The distributions that ready targets belong to, and these in the shape of the mean."""
+        return self, y.reshape(self._shape)
+
+    def _below(self, y):
+        """P(target < y)."""
+        return self._cdf(y)
 
     def _cdf(self, y):
-        raise NotImplementedError(
-            f"{type(self.loss).__name__} has no order: cdf, quantile and interval have no meaning"
-        )
+        return self._served.cdf(y)
 
-    _sf = _quantile = _cdf
+    def _sf(self, y):
+        return self._served.sf(y)
+
+    def _quantile(self, q):
+        return self._served.ppf(q)
+
+    @cached_property
+    def _scipy_arguments(self):
+        return self.loss._scipy(*self._arguments)
+
+    @cached_property
+    def _served(self):
+        return getattr(scipy("stats", self._what), self.loss.scipy)(**self._scipy_arguments)
+
+    @property
+    def _what(self):
+        return f"the distribution of {type(self.loss).__name__}"
+
+    @property
+    def _form(self):
+        """What scipy does not have, or slowly; see `_forms`."""
+        scipy("special", self._what)
+        return importlib.import_module("pyscratch._forms").form(self.loss.scipy)
+
+    @property
+    def _located(self):
+        """(loc, scale, shapes) of scipy's arguments."""
+        shapes = dict(self._scipy_arguments)
+        return shapes.pop("loc", 0.0), shapes.pop("scale", 1.0), tuple(shapes.values())
+
+    def _crps(self, y):
+        loc, scale, shapes = self._located
+        return scale * self._form.crps((y - loc) / scale, *shapes)
 
 
 class Normal(Distribution):
@@ -134,94 +226,104 @@ class Normal(Distribution):
         p = self.parameters
         return p.scale if isinstance(p, tuple) else np.full_like(self.mean, self.loss.scale)
 
+    @cached_property
+    def _located(self):
+        mean, *scale = self._arguments
+        return mean, *(scale or [np.full(self._shape, self.loss.scale)])
+
+    @property
+    def mode(self):
+        """The mean."""
+        return self._located[0]
+
+    @property
+    def entropy(self):
+        """Log scale + log(2πe) / 2."""
+        return np.log(self._located[1]) + 0.5 * math.log(2 * math.pi * math.e)
+
     def _u(self, y):
-        return (y - self.mean.astype(float)) / self.std.astype(float)
+        mean, scale = self._located
+        return (y - mean) / scale
 
     def _cdf(self, y):
-        return _normal_sf(-self._u(y))
+        return normal_cdf(self._u(y))
 
     def _sf(self, y):
-        return _normal_sf(self._u(y))
+        return normal_cdf(-self._u(y))
 
     def _quantile(self, q):
-        return self.mean.astype(float) + self.std.astype(float) * _normal_ppf(q)
+        mean, scale = self._located
+        return mean + scale * normal_quantile(q)
+
+    def _crps(self, y):  # Gneiting & Raftery (2007), section 4.2
+        u = self._u(y)
+        return self._located[1] * (u * (2 * normal_cdf(u) - 1) + 2 * normal_density(u) - 1 / math.sqrt(math.pi))
 
 
 class Bernoulli(Distribution):
     """0 or 1."""
 
-    def _cdf(self, y):
-        rest = self.loss.mean(-self.z).astype(float) if self.loss.link == "logit" else 1 - self.mean.astype(float)
-        return np.where(y < 0, 0.0, np.where(y < 1, rest, 1.0)) + y * 0
-
-    def _sf(self, y):
-        return np.where(y < 0, 1.0, np.where(y < 1, self.mean.astype(float), 0.0)) + y * 0
-
-    def _quantile(self, q):
-        return np.where(q > self._cdf(np.zeros(self.mean.shape)), 1.0, 0.0) + self.mean.astype(float) * 0
-
-
-class Categorical(Distribution):
-    """One of K classes; ``mean`` holds their probabilities, (n, K)."""
+    @cached_property
+    def _shares(self):
+        """Probabilities of 0 and 1, each without cancellation where the link is symmetric."""
+        z = self.z.astype(float)
+        yes = self.loss.mean(z)
+        mirrored = self.loss.link in ("logit", "probit", "cauchit")
+        return (self.loss.mean(-z) if mirrored else 1 - yes), yes
 
     @property
     def mode(self):
-        """The most likely class of each row, the first one of equals."""
-        return np.argmax(self.mean, -1)
+        """The more likely of the two; 0 where both are as likely."""
+        return np.where(np.isnan(self._shares[1]), math.nan, self._shares[1] > 0.5)
 
-    def _target_shape(self, shape):
-        return shape[:-1]
-
-
-class Count(Distribution):
-    """Counts: quantiles by bisection on the cdf, which a subclass gives."""
-
-    def _quantile(self, q):
-        mean = self.mean.astype(float)
-        if q >= 1:
-            return np.where(mean > 0, math.inf, mean * 0)
-        known = np.isfinite(mean)
-        low = np.full(mean.shape, -1.0)  # cdf(low) < q <= cdf(high)
-        high = np.ceil(np.where(known, mean + 4 * np.sqrt(mean) + 4, 0))
-        while np.any(short := known & (self._cdf(high) < q)):
-            low, high = np.where(short, high, low), np.where(short, 2 * high, high)
-        while np.any(known & (high - low > 1)):
-            middle = np.floor((low + high) / 2)
-            enough = self._cdf(middle) >= q
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        return np.where(known, high, mean)
-
-
-class Poisson(Count):
-    """Poisson counts. The cdf is a sum of positive terms on the smaller side of the mean: exact to rounding."""
+    @property
+    def entropy(self):
+        """−p log p − (1 − p) log(1 − p)."""
+        return sum(-p * np.log(np.where(p > 0, p, 1)) for p in self._shares)
 
     def _cdf(self, y):
-        below, above = self._tails(np.floor(y))
-        return np.where(np.isnan(below), 1 - above, below)
+        return np.where(y < 0, 0.0, np.where(y < 1, self._shares[0], np.where(y >= 1, 1.0, y)))
 
     def _sf(self, y):
-        below, above = self._tails(np.floor(y))
-        return np.where(np.isnan(above), 1 - below, above)
+        return np.where(y < 0, 1.0, np.where(y < 1, self._shares[1], np.where(y >= 1, 0.0, y)))
 
-    def _tails(self, k):
-        """(P(Y <= k), P(Y > k)), the larger one as NaN: its complement loses nothing."""
-        rate = self.mean.astype(float)
-        lower = k < rate
-        below = np.where(lower, _mass_sum(np.where(lower, k, 0), rate, -1), math.nan)
-        above = np.where(lower, math.nan, _mass_sum(np.where(lower, 1, k + 1), rate, +1))
-        return below, np.where(np.isnan(rate) | np.isnan(k), math.nan, above)
+    def _quantile(self, q):
+        return np.where(q > self._shares[0], 1.0, 0.0) + self._shares[1] * 0
+
+    def _below(self, y):
+        return self._cdf(y - 1)
+
+    def _crps(self, y):
+        return (self._shares[1] - y) ** 2
 
 
-def _mass_sum(k, rate, direction):
-    """Σ of Poisson masses at k, k ± 1, ... away from the mode: each term from the one before (direction −1 or +1)."""
-    inside = (k >= 0) & np.isfinite(k) & np.isfinite(rate)
-    j = np.where(inside, k, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_mass = np.where(j == 0, 0.0, j * np.log(rate)) - rate - _lgamma(j + 1)
-        term = np.where(inside, np.exp(log_mass), 0.0)
-        total = term.copy()
-        while np.any(term > 1e-17 * total):
-            term = term * (j / rate if direction < 0 else rate / (j + 1))
-            j = np.maximum(j + direction, 0.0)
-            total += term
-    return total
+class Categorical(Distribution):
+    """One of K classes, without an order; ``mean`` holds their probabilities, (n, K)."""
+
+    ordered = False
+
+    @cached_property
+    def _arguments(self):
+        return (self.mean.astype(float),)
+
+    @property
+    def mode(self):
+        """The most likely class of each row (n,), the first one of equals."""
+        return np.argmax(self.mean, -1)
+
+    @property
+    def entropy(self):
+        """−Σ p log p of each row (n,)."""
+        p = self._arguments[0]
+        return -(p * np.log(np.where(p > 0, p, 1))).sum(-1)
+
+    @property
+    def _target_shape(self):
+        return self._arguments[0].shape[:-1]
+
+    def _cdf(self, y):
+        raise NotImplementedError(
+            f"{type(self.loss).__name__} has no order: cdf, quantile and interval have no meaning"
+        )
+
+    _sf = _quantile = _crps = _cdf

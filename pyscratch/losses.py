@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from pyscratch import _checks, _native, distributions
+from pyscratch import _checks, _native, counts, distributions
 from pyscratch._checks import choice, positive
 from pyscratch._loss import Card, Loss
 
@@ -76,6 +76,9 @@ class Gaussian(Loss):
     def _supported(self, y, width):
         return np.isfinite(y)
 
+    def _scipy(self, mean):
+        return {"loc": mean, "scale": self.scale}
+
     def _draw(self, rng, mean, size=None):
         return rng.normal(mean, self.scale, size)
 
@@ -119,6 +122,9 @@ class Bernoulli(Loss):
 
     def _supported(self, y, width):
         return (y >= 0) & (y <= 1)
+
+    def _scipy(self, mean):
+        return {"p": mean}
 
     def _draw(self, rng, mean, size=None):
         return rng.binomial(1, mean, size)
@@ -267,7 +273,7 @@ class Poisson(Loss):
     examples = ({}, {"integer": False})
     ulps = {"nll": (4, 4), "grad": (4, 4), "mean": (4, 4), "variance": (4, 4), "curvature": (4, 4), "fisher": (4, 4)}
     scipy = "poisson"
-    distribution_class = distributions.Poisson
+    distribution_class = counts.Poisson
     card = Card(
         target="a count of events, 0, 1, 2, ...; offset = log(exposure) makes it a rate",
         link="mean = exp(z)",
@@ -294,6 +300,9 @@ class Poisson(Loss):
     def _supported(self, y, width):
         fine = np.isfinite(y) & (y >= 0)
         return fine & (y == np.floor(y)) if self.integer else fine
+
+    def _scipy(self, mean):
+        return {"mu": mean}
 
     def _draw(self, rng, mean, size=None):
         return rng.poisson(mean, size)
@@ -345,6 +354,9 @@ class HeteroscedasticGaussian(Loss):
 
     def _supported(self, y, width):
         return np.isfinite(y)
+
+    def _scipy(self, mean, scale):
+        return {"loc": mean, "scale": scale}
 
     def _draw(self, rng, mean, scale, size=None):
         return rng.normal(mean, scale, size)

@@ -235,7 +235,7 @@ class Network:
         z, offset = self._located(X, offset)
         if not hasattr(self.head, "distribution"):
             raise TypeError(f"{type(self.loss).__name__} does not say distribution(z)")
-        return self.head.distribution(_added(z, offset))
+        return self.head.distribution(z, offset=offset)
 
     def score(self, X, y, *, weights=None, offset=None):
         """Mean log-likelihood per row, −Σwℓ/Σw, all constants included: higher is better; a density may exceed one.
