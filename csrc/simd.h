@@ -364,6 +364,22 @@ INLINE void transpose(V block[4])
     block[0] = (V)_mm256_permute2f128_pd(a, c, 0x20), block[1] = (V)_mm256_permute2f128_pd(b, d, 0x20);
     block[2] = (V)_mm256_permute2f128_pd(a, c, 0x31), block[3] = (V)_mm256_permute2f128_pd(b, d, 0x31);
 }
+#elif defined(ISA_NEON) && REAL_BITS == 32
+INLINE void transpose(V block[4])
+{
+    float32x4x2_t a = vtrnq_f32((float32x4_t)block[0], (float32x4_t)block[1]);
+    float32x4x2_t b = vtrnq_f32((float32x4_t)block[2], (float32x4_t)block[3]);
+    block[0] = (V)vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+    block[1] = (V)vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+    block[2] = (V)vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+    block[3] = (V)vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
+#elif defined(ISA_NEON)
+INLINE void transpose(V block[2])
+{
+    float64x2_t a = (float64x2_t)block[0], b = (float64x2_t)block[1];
+    block[0] = (V)vzip1q_f64(a, b), block[1] = (V)vzip2q_f64(a, b);
+}
 #else
 INLINE void transpose(V *block)
 {
