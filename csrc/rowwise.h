@@ -5,39 +5,47 @@
 #define ROWWISE_H
 
 enum { FEW = LANES == 1 ? 2 : 128 };             /* up to so many logits per row go across rows     */
-enum { CHUNK = LANES == 1 ? 16 : 32 };           /* vectors that are added before a sum is carried on */
+enum { CHUNK = LANES == 1 ? 16 : 128 };          /* vectors that are added before a sum is carried on */
 
 /* ---- LANES rows of `width` reals <-> one vector per column ---- */
-INLINE void tile_in(real *tile, const real *p, size_t width)
+/* Rows shorter than a group of columns. */
+INLINE void narrow_in(V *x, const real *p, size_t width)
 {
-    V x[COLUMNS];
-    if (LANES > 1 && COLUMNS > 2 && width == 2) {
+    if (COLUMNS > 2 && width == 2) {
         Pair pair = load2(p);
-        store(tile, pair.a), store(tile + LANES, pair.b);
+        x[0] = pair.a, x[1] = pair.b;
         return;
     }
-    for (size_t k = 0; width >= COLUMNS && k < width; k += COLUMNS) {
-        if (k > width - COLUMNS) k = width - COLUMNS;          /* the last group overlaps the one before */
-        load_columns(x, p + k, width);
-        UNROLLED for (size_t j = 0; j < COLUMNS; j++) store(tile + (k + j) * (size_t)LANES, x[j]);
+    for (size_t k = 0; k < width; k++) {
+        real column[LANES];
+        UNROLLED for (size_t i = 0; i < (size_t)LANES; i++) column[i] = p[i * width + k];
+        x[k] = load(column);
     }
-    for (size_t k = 0; width < COLUMNS && k < width; k++)
-        for (size_t i = 0; i < (size_t)LANES; i++) tile[k * (size_t)LANES + i] = p[i * width + k];
 }
-INLINE void tile_out(real *p, const real *tile, size_t width)
+INLINE void narrow_out(real *p, const V *x, size_t width)
 {
-    V x[COLUMNS];
-    if (LANES > 1 && COLUMNS > 2 && width == 2) {
-        store2(p, load(tile), load(tile + LANES));
+    if (COLUMNS > 2 && width == 2) {
+        store2(p, x[0], x[1]);
         return;
     }
-    for (size_t k = 0; width >= COLUMNS && k < width; k += COLUMNS) {
-        if (k > width - COLUMNS) k = width - COLUMNS;
-        UNROLLED for (size_t j = 0; j < COLUMNS; j++) x[j] = load(tile + (k + j) * (size_t)LANES);
-        store_columns(p + k, width, x);
-    }
+    for (size_t k = 0; k < width; k++)
+        UNROLLED for (int i = 0; i < LANES; i++) p[(size_t)i * width + k] = lane(x[k], i);
+}
+/* The groups of columns: the last one overlaps the one before. */
+INLINE size_t group_at(size_t k, size_t width) { return k < width - COLUMNS ? k : width - COLUMNS; }
+
+INLINE V tile_in(real *tile, const real *p, size_t width)      /* returns the largest of each row */
+{
+    V x[COLUMNS], top = -INF;
+    if (width < COLUMNS) narrow_in(x, p, width);
     for (size_t k = 0; width < COLUMNS && k < width; k++)
-        for (size_t i = 0; i < (size_t)LANES; i++) p[i * width + k] = tile[k * (size_t)LANES + i];
+        store(tile + k * (size_t)LANES, x[k]), top = max_(top, x[k]);
+    for (size_t k = 0; width >= COLUMNS && k < width; k += COLUMNS) {
+        real *to = tile + group_at(k, width) * (size_t)LANES;
+        load_columns(x, p + group_at(k, width), width);
+        UNROLLED for (int i = 0; i < COLUMNS; i++) store(to + i * LANES, x[i]), top = max_(top, x[i]);
+    }
+    return top;
 }
 /* The same for the last, incomplete group of rows, through a copy in which the last row is repeated. */
 APART void part_in(real *tile, real *copy, const real *p, size_t rows, size_t width)
@@ -45,11 +53,6 @@ APART void part_in(real *tile, real *copy, const real *p, size_t rows, size_t wi
     for (size_t i = 0; i < (size_t)LANES; i++)
         memcpy(copy + i * width, p + (i < rows ? i : rows - 1) * width, width * sizeof(real));
     tile_in(tile, copy, width);
-}
-APART void part_out(real *p, real *copy, const real *tile, size_t rows, size_t width)
-{
-    tile_out(copy, tile, width);
-    memcpy(p, copy, rows * width * sizeof(real));
 }
 
 /* ---- strips ---- */
@@ -122,27 +125,25 @@ INLINE real largest_lane(V x)
     return top;
 }
 
-/* Exponentials other than the largest are added, in pairs; those equal to the largest are counted. */
-typedef struct { Sum below; V ones; } Mass;
-INLINE Pair strip_exp_at(const Strip *s, size_t j, const Softmax *f)
-{
-    V e = exp_relative(load(s->z + j * (size_t)LANES), f->reference);
-    Mask one = e == f->peak;
-    if (s->e) store(s->e + j * (size_t)LANES, e);
-    return (Pair){select(one, C(0), e), select(one, C(1), C(0))};
-}
+/* Exponentials other than the largest are added, GROUP at a time before they become doubles; those equal to the largest
+ * are counted. */
+enum { GROUP = 8 };
+INLINE V small_real(I n) { return as_real(n + as_int(ROUNDER)) - ROUNDER; }    /* exact below 2^(MANTISSA - 1) */
+typedef struct { Sum below; I ones; } Mass;
 INLINE Mass strip_exp(const Strip *s, const Softmax *f)
 {
     Sum below = no_sum();
-    V ones = C(0);
-    size_t j = 0;
-    for (; j + 1 < s->count; j += 2) {
-        Pair x = strip_exp_at(s, j, f), y = strip_exp_at(s, j + 1, f);
-        below = add(below, x.a + y.a), ones = ones + (x.b + y.b);
-    }
-    if (j < s->count) {
-        Pair x = strip_exp_at(s, j, f);
-        below = add(below, x.a), ones = ones + x.b;
+    I ones = isplat(0);
+    for (size_t from = 0; from < s->count; from += GROUP) {
+        V group = C(0);
+        size_t to = s->count - from < GROUP ? s->count : from + GROUP;
+        for (size_t j = from; j < to; j++) {
+            V e = exp_relative(load(s->z + j * (size_t)LANES), f->reference);
+            Mask one = e == f->peak;
+            if (s->e) store(s->e + j * (size_t)LANES, e);
+            group = group + select(one, C(0), e), ones = ones + iselect(one, isplat(1), isplat(0));
+        }
+        below = add(below, group);
     }
     return (Mass){below, ones};
 }
@@ -161,14 +162,8 @@ INLINE void softmax_end(Softmax *f, V below, V ones)
 }
 INLINE void softmax_across(Softmax *f, const Strip *s)
 {
-    Sum below = no_sum();
-    V ones = C(0);
-    for (size_t j = 0; j < s->count; j += CHUNK) {
-        Strip chunk = chunk_of(s, j);
-        Mass mass = strip_exp(&chunk, f);
-        below = add_sums(below, mass.below), ones = ones + mass.ones;
-    }
-    softmax_end(f, lane_sums(below), ones);
+    Mass mass = strip_exp(s, f);
+    softmax_end(f, lane_sums(mass.below), small_real(mass.ones));
 }
 INLINE void softmax_along(Softmax *f, const Strip *s)          /* two strips: whole vectors, and the last, padded one */
 {
@@ -177,7 +172,7 @@ INLINE void softmax_along(Softmax *f, const Strip *s)          /* two strips: wh
     for (int i = 0; i < 2; i++) for (size_t j = 0; j < s[i].count; j += CHUNK) {
         Strip chunk = chunk_of(&s[i], j);
         Mass mass = strip_exp(&chunk, f);
-        below = carry(below, mass.below), ones += total_of(add(no_sum(), mass.ones));
+        below = carry(below, mass.below), ones += total_of(add(no_sum(), small_real(mass.ones)));
     }
     softmax_end(f, long_total(below), splat((real)ones));
 }

@@ -84,18 +84,18 @@ INLINE size_t label_of(const ps_call *c, size_t row, int read, int *bad)
 }
 INLINE int labels_across(Batch *b, const ps_call *c, const real *tile, size_t row, size_t rows, size_t *bad)
 {
-    real at_label[LANES];
+    real picked[LANES];
     const double *weights = c->options->class_weights;
     for (size_t i = 0; i < (size_t)LANES; i++) {
         int wrong = 0;
         size_t from = row + (i < rows ? i : rows - 1), k = label_of(c, from, lane(b->weight, (int)i) > 0, &wrong);
         if (wrong) return *bad = from, PS_BAD_TARGET;
-        b->label[i] = (ireal)k, at_label[i] = tile[k * (size_t)LANES + i];
+        b->label[i] = (ireal)k, picked[i] = tile[k * (size_t)LANES + i];
     }
-    b->at_label = load(at_label);
+    b->at_label = load(picked);
     if (!weights) return PS_OK;
-    for (int i = 0; i < LANES; i++) at_label[i] = (real)weights[b->label[i]];
-    b->mass = load(at_label);
+    for (int i = 0; i < LANES; i++) picked[i] = (real)weights[b->label[i]];
+    b->mass = load(picked);
     return PS_OK;
 }
 INLINE int labels_along(Batch *b, const ps_call *c, size_t row, size_t *bad)
@@ -130,19 +130,40 @@ INLINE Point share_of(V e, Softmax f)
     V p = e * f.inverse;
     return (Point){.mean = p, .rest = select(e == f.peak, f.others * f.inverse, C(1) - p)};
 }
-INLINE void strip_out(real *out, const Batch *b, const Strip *s, int output, int hard, Mask live, V factor)
+typedef struct { int output, hard; Mask live; V factor; } Writer;
+INLINE V output_at(const Batch *b, const Strip *s, size_t j, Writer w)
 {
-    for (size_t j = 0; j < s->count; j++) {
-        Point p = share_of(load(s->e + j * (size_t)LANES), b->softmax);
-        V x = p.mean;
-        if (output == CURVATURES) x = p.mean * p.rest;
-        if (output == GRADIENT && hard) x = residual(p, (Obs){.y = C(0)}, CANONICAL);     /* but at the label */
-        if (output == GRADIENT && !hard) {
-            V y = target_at(b, s, j) / b->mass;
-            x = residual(p, (Obs){.y = y, .y2 = C(1) - y}, PROPORTION);
-        }
-        store(out + j * (size_t)LANES, output == PROBABILITIES ? x : select(live, x * factor, C(0)));
+    Point p = share_of(load(s->e + j * (size_t)LANES), b->softmax);
+    V x = p.mean;
+    if (w.output == PROBABILITIES) return x;
+    if (w.output == CURVATURES) x = p.mean * p.rest;
+    if (w.output == GRADIENT && w.hard) x = residual(p, (Obs){.y = C(0)}, CANONICAL);     /* but at the label */
+    if (w.output == GRADIENT && !w.hard) {
+        V y = target_at(b, s, j) / b->mass;
+        x = residual(p, (Obs){.y = y, .y2 = C(1) - y}, PROPORTION);
     }
+    return select(w.live, x * w.factor, C(0));
+}
+INLINE void strip_along(real *out, const Batch *b, const Strip *s, Writer w)
+{
+    for (size_t j = 0; j < s->count; j++) store(out + j * (size_t)LANES, output_at(b, s, j, w));
+}
+INLINE void strip_across(real *out, const Batch *b, const Strip *s, Writer w)
+{
+    V x[COLUMNS];
+    for (size_t k = 0; s->count >= COLUMNS && k < s->count; k += COLUMNS) {
+        size_t group = group_at(k, s->count);
+        UNROLLED for (int i = 0; i < COLUMNS; i++) x[i] = output_at(b, s, group + (size_t)i, w);
+        store_columns(out + group, s->count, x);
+    }
+    if (s->count >= COLUMNS) return;
+    for (size_t k = 0; k < s->count; k++) x[k] = output_at(b, s, k, w);
+    narrow_out(out, x, s->count);
+}
+INLINE void strip_write(real *out, const Batch *b, const Strip *s, Writer w)
+{
+    if (b->across) strip_across(out, b, s, w);
+    else strip_along(out, b, s, w);
 }
 /* The gradient at the label: minus the sum of the other classes' probabilities. */
 INLINE V label_gradient(const Batch *b, Mask live, V factor)
@@ -152,19 +173,19 @@ INLINE V label_gradient(const Batch *b, Mask live, V factor)
 }
 INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, Mask live, V factor)
 {
-    if (output == PROBABILITIES) strip_out(out, b, s, PROBABILITIES, 0, live, factor);
-    else if (output != GRADIENT) strip_out(out, b, s, CURVATURES, 0, live, factor);
-    else if (b->hard) strip_out(out, b, s, GRADIENT, 1, live, factor);
-    else strip_out(out, b, s, GRADIENT, 0, live, factor);
+    if (output == PROBABILITIES) strip_write(out, b, s, (Writer){PROBABILITIES, 0, live, factor});
+    else if (output != GRADIENT) strip_write(out, b, s, (Writer){CURVATURES, 0, live, factor});
+    else if (b->hard) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
+    else strip_write(out, b, s, (Writer){GRADIENT, 0, live, factor});
 }
 
 /* Sets softmax, and mass where the target is spread over classes; returns w nll. */
-INLINE V batch_value(Batch *b, const ps_call *c, int want)
+INLINE V batch_value(Batch *b, const ps_call *c, int want, V top)
 {
     const Strip *s = b->strip;
     int value = (want & VALUE) != 0;
-    V top = strip_max(-INF, &s[0]), cross = C(0);
-    b->softmax = softmax_start(b->across ? top : splat(largest_lane(strip_max(top, &s[1]))));
+    V cross = C(0);
+    b->softmax = softmax_start(top);
     if (value && !b->hard) cross = batch_sum(b, CROSS);
     if (s->y || (c->y && !b->hard && s->class_weights)) b->mass = batch_sum(b, MASS);     /* smoothing alone keeps 1 */
     if (b->across) softmax_across(&b->softmax, s);
@@ -183,32 +204,31 @@ INLINE V factor_of(const Batch *b, int output, Mask *live)
 }
 
 /* ---- across rows ---- */
-INLINE void write_across(const Batch *b, const ps_call *c, size_t row, size_t rows, real *tile, real *copy)
+INLINE void write_across(const Batch *b, const ps_call *c, size_t row, size_t rows, real *copy)
 {
     Mask live;
     for (int output = 0; output < OUTPUTS; output++) {
         real *out = output_of(c, output);
         if (!out) continue;
-        V factor = factor_of(b, output, &live);
+        V factor = factor_of(b, output, &live), at = label_gradient(b, live, factor);
         out += row * c->width;
-        strip_output(tile, b, b->strip, output, live, factor);
-        if (rows == (size_t)LANES) tile_out(out, tile, c->width);
-        else part_out(out, copy, tile, rows, c->width);
+        strip_output(rows == (size_t)LANES ? out : copy, b, b->strip, output, live, factor);
+        if (rows < (size_t)LANES) memcpy(out, copy, rows * c->width * sizeof(real));
         if (output != GRADIENT || !b->hard) continue;
-        V at = label_gradient(b, live, factor);
         for (size_t i = 0; i < rows; i++) out[i * c->width + (size_t)b->label[i]] = lane(at, (int)i);
     }
 }
-INLINE void rows_in(real *tile, real *copy, const real *p, size_t rows, size_t width)
+INLINE V rows_in(real *tile, real *copy, const real *p, size_t rows, size_t width)
 {
-    if (rows == (size_t)LANES) tile_in(tile, p, width);
-    else part_in(tile, copy, p, rows, width);
+    if (rows == (size_t)LANES) return tile_in(tile, p, width);
+    part_in(tile, copy, p, rows, width);
+    return strip_max(-INF, &(Strip){.count = width, .z = tile});
 }
 INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, size_t rows, Sum *sum, size_t *bad)
 {
-    real z[FEW * LANES], y[FEW * LANES], e[FEW * LANES], tile[FEW * LANES], copy[FEW * LANES];
+    real z[FEW * LANES], y[FEW * LANES], e[FEW * LANES], copy[FEW * LANES];
     const real *targets = c->y && c->target_kind == PS_ROWS ? c->y : NULL;
-    rows_in(z, copy, (const real *)c->z + row * c->width, rows, c->width);
+    V top = rows_in(z, copy, (const real *)c->z + row * c->width, rows, c->width);
     b->strip[0] = (Strip){0, c->width, 1, z, targets ? y : NULL, c->options->class_weights, e};
     weights_of(b, c, row, rows);
     if (c->y && !targets && labels_across(b, c, z, row, rows, bad) != PS_OK) return PS_BAD_TARGET;
@@ -217,11 +237,11 @@ INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, 
         Mask wrong = both(outside_simplex(b), b->live);
         if (any_lane(wrong)) return *bad = row + (size_t)first_lane(wrong), PS_BAD_TARGET;
     }
-    V nll = batch_value(b, c, want);
+    V nll = batch_value(b, c, want, top);
     *sum = add(*sum, nll);
     if (c->nll && rows == (size_t)LANES) store((real *)c->nll + row, nll);
     else if (c->nll) store_part((real *)c->nll + row, nll, rows);
-    write_across(b, c, row, rows, tile, copy);
+    write_across(b, c, row, rows, copy);
     return PS_OK;
 }
 
@@ -267,7 +287,8 @@ INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, d
     aim_along(b, &last, c, row, e);
     if (c->y && !b->strip[0].y && labels_along(b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
     if (b->strip[0].y && any_lane(both(outside_simplex(b), b->live))) return *bad = row, PS_BAD_TARGET;
-    V nll = batch_value(b, c, want);
+    V top = splat(largest_lane(strip_max(strip_max(-INF, &b->strip[0]), &b->strip[1])));
+    V nll = batch_value(b, c, want, top);
     *sum += (double)lane(nll, 0);
     if (c->nll) ((real *)c->nll)[row] = lane(nll, 0);
     write_along(b, c, row, last.out);
