@@ -2,7 +2,11 @@
  *
  *   tanh  y = tanh(x)          dx = g (1 - y^2), as g (1 - y)(1 + y), which keeps its digits where |y| is near 1
  *   relu  y = x where x > 0    dx = g where y > 0; at x = 0 the derivative is taken as 0
- * NaN passes through both. An activation whose derivative is no function of y alone gets x in y's place. */
+ *   sigmoid  y = 1 / (1 + exp(-x))   dx = g y (1 - y)
+ * An activation whose derivative is no function of y alone gets x in y's place:
+ *   gelu  y = x Phi(x)         dx = g (Phi(x) + x phi(x)), Phi and phi of the standard normal (Hendrycks & Gimpel 2016)
+ *   silu  y = x sigmoid(x)     dx = g s (1 + x (1 - s)), s = sigmoid(x)
+ * NaN passes through all. */
 #ifndef ACTIVATION_H
 #define ACTIVATION_H
 
@@ -12,6 +16,9 @@ INLINE V activated(int activation, V x)
 {
     if (activation == PS_TANH) return vtanh(x);
     if (activation == PS_RELU) return relu(x);
+    if (activation == PS_SIGMOID) return vsigmoid(x);
+    if (activation == PS_GELU) return times(normal(x).cdf, x);          /* 0 at minus infinity */
+    if (activation == PS_SILU) return times(vsigmoid(x), x);
     return x;
 }
 
@@ -19,6 +26,15 @@ INLINE V activation_grad(int activation, V y, V grad)           /* grad times dy
 {
     if (activation == PS_TANH) return grad * ((C(1) - y) * (C(1) + y));
     if (activation == PS_RELU) return select(y <= C(0), C(0), grad);
+    if (activation == PS_SIGMOID) return grad * (y * (C(1) - y));
+    if (activation == PS_GELU) {
+        Normal n = normal(y);
+        return grad * (n.cdf + times(n.density, y));
+    }
+    if (activation == PS_SILU) {
+        Logistic l = logistic(y);
+        return grad * (l.sigmoid + times(l.sigmoid * l.rest, y));
+    }
     return grad;
 }
 
@@ -45,6 +61,9 @@ static void activation_forward(int activation, size_t count, const void *x, void
     switch (activation) {
     case PS_TANH: activate(PS_TANH, count, x, y); break;
     case PS_RELU: activate(PS_RELU, count, x, y); break;
+    case PS_SIGMOID: activate(PS_SIGMOID, count, x, y); break;
+    case PS_GELU: activate(PS_GELU, count, x, y); break;
+    case PS_SILU: activate(PS_SILU, count, x, y); break;
     default: if (x != y && count) memcpy(y, x, count * sizeof(real));
     }
 }
@@ -54,6 +73,9 @@ static void activation_backward(int activation, size_t count, const void *y, con
     switch (activation) {
     case PS_TANH: deactivate(PS_TANH, count, y, grad, dx); break;
     case PS_RELU: deactivate(PS_RELU, count, y, grad, dx); break;
+    case PS_SIGMOID: deactivate(PS_SIGMOID, count, y, grad, dx); break;
+    case PS_GELU: deactivate(PS_GELU, count, y, grad, dx); break;
+    case PS_SILU: deactivate(PS_SILU, count, y, grad, dx); break;
     default: if (grad != dx && count) memcpy(dx, grad, count * sizeof(real));
     }
 }

@@ -21,4 +21,7 @@ int bad_head(const ps_call *call, const Table *table);
 
 /* Runs every block of a call that is not bad and has options; adds to *sum and *base. The first bad row wins. */
 int run_head(const ps_call *call, const HeadRow *row, double *sum, double *base);
+
+/* x *= factor, rounded to the array's type first. */
+void scale_by(int real, size_t count, void *x, double factor);
 #endif

@@ -1,6 +1,7 @@
-/* network.c: whole epochs of training, and prediction. A plan says what the network, its rows and its optimizer are; a batch after the
- * other is gathered, goes forward, through the head and back, and moves the weights, all in one arena that the caller
- * owns. The kernels are those of the single calls, with the same arguments in the same order: the same bits. */
+/* network.c: whole epochs of training, and prediction. A plan says what the network, its rows and its optimizer are;
+ * batch after batch is gathered, goes forward, through the head and back, and moves the weights, all in one arena that
+ * the caller owns. The kernels are those of the single calls, with the same arguments in the same order: the same bits.
+ */
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -90,7 +91,8 @@ static int bad_stage(const ps_plan *p, const ps_stage *s, size_t n_in)
     if (s->n_in != n_in || !s->n_out || too_many(p->batch, s->n_out) || too_many(s->n_in, s->n_out)) return 1;
     if (s->activation < 0 || s->activation >= PS_ACTIVATIONS) return 1;
     if (s->kind == PS_ACTIVATION) return s->n_out != n_in;
-    return s->kind != PS_DENSE || !s->W;
+    if (s->kind == PS_LAYER_NORM) return s->n_out != n_in || !s->W || !s->b;
+    return s->kind != PS_DENSE || !s->W || s->activation >= PS_GELU;
 }
 
 static int bad_body(const ps_plan *p)
@@ -114,8 +116,10 @@ static int bad_rows(const ps_plan *p)
 
 static int bad_optimizer(const ps_plan *p)
 {
-    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++) if (s->kind == PS_DENSE && !s->dW) return 1;
-    if (p->optimizer < 0 || p->optimizer >= PS_OPTIMIZERS || !p->values || !p->gradients) return 1;
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++) if (s->kind != PS_ACTIVATION && !s->dW) return 1;
+    for (size_t i = 0; i < p->decayed_parts; i++)
+        if (p->decayed[2 * i] > p->parameters || p->decayed[2 * i + 1] > p->parameters - p->decayed[2 * i]) return 1;
+    if (p->optimizer < 0 || p->optimizer >= PS_OPTIMIZERS || !p->values || !p->gradients || !p->rates) return 1;
     return p->optimizer == PS_ADAM && (!p->slot[0] || !p->slot[1]);
 }
 
@@ -162,10 +166,27 @@ static const void *gathered(const void *from_, size_t bytes, const int64_t *orde
 
 static void pass(const ps_stage *s, const Arena *a, size_t count, const void *x, void *y)
 {
-    if (s->kind == PS_DENSE)
-        a->table->dense_forward(count, s->n_in, s->n_out, s->activation, x, s->W, s->b, y, a->workspace);
-    else
-        a->table->activation_forward(s->activation, count * s->n_out, x, y);
+    const Table *t = a->table;
+    switch (s->kind) {
+    case PS_DENSE: t->dense_forward(count, s->n_in, s->n_out, s->activation, x, s->W, s->b, y, a->workspace); break;
+    case PS_LAYER_NORM: t->layer_norm_forward(count, s->n_in, s->epsilon, x, s->W, s->b, y); break;
+    default: t->activation_forward(s->activation, count * s->n_out, x, y);
+    }
+}
+
+/* dx is NULL for the first stage: the features need no gradient. */
+static void pass_back(const ps_stage *s, const Arena *a, size_t count, const void *x, const void *y, const void *g,
+                      void *dx)
+{
+    const Table *t = a->table;
+    switch (s->kind) {
+    case PS_DENSE:
+        t->dense_backward(count, s->n_in, s->n_out, s->activation, x, s->W, y, g, dx, s->dW, s->db, a->workspace);
+        break;
+    case PS_LAYER_NORM: t->layer_norm_backward(count, s->n_in, s->epsilon, x, s->W, g, dx, s->dW, s->db); break;
+    default:
+        if (dx) t->activation_backward(s->activation, count * s->n_out, s->activation < PS_GELU ? y : x, g, dx);
+    }
 }
 
 /* Returns the logits, the outputs of the last stage. */
@@ -184,11 +205,7 @@ static void backward(const ps_plan *p, const Arena *a, const char *x, const char
     for (size_t i = p->stages; i--;) {
         const ps_stage *s = p->stage + i;
         const char *y = z, *in = i ? (z -= output_bytes(p, s - 1)) : x;
-        if (s->kind == PS_DENSE)
-            a->table->dense_backward(count, s->n_in, s->n_out, s->activation, in, s->W, y, g, i ? dx : NULL, s->dW,
-                                     s->db, a->workspace);
-        else if (i)
-            a->table->activation_backward(s->activation, count * s->n_out, y, g, dx);
+        pass_back(s, a, count, in, y, g, i ? dx : NULL);
         char *done = g;
         g = dx, dx = done;
     }
@@ -215,18 +232,30 @@ static int loss(const ps_plan *p, const Arena *a, const int64_t *order, size_t c
     return status != PS_OK || isfinite(*value) ? status : PS_NOT_FINITE;
 }
 
-static void update(ps_plan *p, const Arena *a)
+static void decay(const ps_plan *p, const Arena *a, double rate)
+{
+    for (size_t i = 0; p->decay > 0 && i < p->decayed_parts; i++) {
+        size_t first = p->decayed[2 * i], count = p->decayed[2 * i + 1];
+        scale_by(p->real, count, (char *)p->values + first * a->real, 1.0 - rate * p->decay);
+    }
+}
+
+static void update(ps_plan *p, const Arena *a, double rate)
 {
     double step = (double)++p->steps;
+    if (p->clip > 0) ps_clip(p->real, p->parameters, p->gradients, p->clip);
+    decay(p, a, rate);
     if (p->optimizer == PS_SGD)
-        a->table->sgd(p->parameters, p->values, p->gradients, p->slot[0], p->rate, p->momentum);
+        a->table->sgd(p->parameters, p->values, p->gradients, p->slot[0], rate, p->momentum, p->nesterov);
     else
-        a->table->adam(p->parameters, p->values, p->gradients, p->slot[0], p->slot[1], p->rate, p->beta1, p->beta2,
+        a->table->adam(p->parameters, p->values, p->gradients, p->slot[0], p->slot[1], rate, p->beta1, p->beta2,
                        p->epsilon, 1.0 - pow(p->beta1, step), 1.0 - pow(p->beta2, step));
 }
 
-static int take_step(ps_plan *p, const Arena *a, const int64_t *order, size_t count)
+static int take_step(ps_plan *p, const Arena *a, size_t batch)
 {
+    const int64_t *order = p->order + batch * p->batch;
+    size_t left = p->used - batch * p->batch, count = left < p->batch ? left : p->batch;
     double value = 0;
     if (out_of_range(p, order, count)) return PS_BAD_CALL;
     const char *x = gathered(p->X, p->n_in * a->real, order, count, a->x);
@@ -234,7 +263,7 @@ static int take_step(ps_plan *p, const Arena *a, const int64_t *order, size_t co
     int status = loss(p, a, order, count, z, &value);
     if (status != PS_OK) return status;
     backward(p, a, x, z, count);
-    update(p, a);
+    update(p, a, p->rates[batch]);
     p->total += value;
     return PS_OK;
 }
@@ -254,8 +283,8 @@ int ps_epoch(ps_plan *p, size_t *next, double seconds)
     Control saved = enter_floating();
     double end = now() + seconds;
     int status = PS_OK;
-    for (size_t first = *next * p->batch; first < p->used; first += p->batch) {
-        status = take_step(p, &a, p->order + first, p->used - first < p->batch ? p->used - first : p->batch);
+    while (*next * p->batch < p->used) {
+        status = take_step(p, &a, *next);
         if (status != PS_OK) break;
         ++*next;
         if (now() >= end) break;

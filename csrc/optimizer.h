@@ -3,8 +3,10 @@
 #ifndef OPTIMIZER_H
 #define OPTIMIZER_H
 
-/* velocity = momentum velocity + grad;  value = value - rate velocity  (Polyak 1964, as Sutskever et al. 2013) */
-static void sgd(size_t count, void *value, const void *grad, void *velocity, double rate, double momentum)
+/* velocity = momentum velocity + grad;  value = value - rate velocity  (Polyak 1964, as Sutskever et al. 2013);
+ * Nesterov's: value = value - rate (momentum velocity + grad) */
+static void sgd(size_t count, void *value, const void *grad, void *velocity, double rate, double momentum,
+                int nesterov)
 {
     real *w = value, *speed = velocity;
     const real *g = grad;
@@ -12,10 +14,11 @@ static void sgd(size_t count, void *value, const void *grad, void *velocity, dou
     for (size_t i = 0; i < count; i += LANES) {
         size_t left = count - i;
         int whole = left >= LANES;
-        V move = whole ? load(g + i) : load_part(g + i, left);
+        V slope = whole ? load(g + i) : load_part(g + i, left), move = slope;
         if (speed) {
-            move = keep * (whole ? load(speed + i) : load_part(speed + i, left)) + move;
+            move = keep * (whole ? load(speed + i) : load_part(speed + i, left)) + slope;
             if (whole) store(speed + i, move); else store_part(speed + i, move, left);
+            if (nesterov) move = keep * move + slope;
         }
         V next = (whole ? load(w + i) : load_part(w + i, left)) - step * move;
         if (whole) store(w + i, next); else store_part(w + i, next, left);

@@ -164,8 +164,8 @@ static int bad_activation(int activation) { return activation < 0 || activation 
 static int overflows(size_t a, size_t b) { return b && a > SIZE_MAX / sizeof(double) / 4 / b; }
 static int bad_shape(int real, int activation, size_t rows, size_t n_in, size_t n_out)
 {
-    return bad_real(real) || bad_activation(activation) || overflows(rows, n_in) || overflows(rows, n_out)
-        || overflows(n_in, n_out);
+    return bad_real(real) || bad_activation(activation) || activation >= PS_GELU || overflows(rows, n_in)
+        || overflows(rows, n_out) || overflows(n_in, n_out);
 }
 
 size_t ps_dense_workspace(int real, size_t rows, size_t n_in, size_t n_out)
@@ -219,11 +219,34 @@ int ps_activation_backward(int real, int activation, size_t count, const void *y
     return PS_OK;
 }
 
-int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum)
+int ps_layer_norm_forward(int real, size_t rows, size_t width, double epsilon, const void *x, const void *scale,
+                          const void *shift, void *y)
+{
+    if (bad_real(real) || overflows(rows, width)) return PS_BAD_CALL;
+    if (rows && width && (!x || !scale || !shift || !y)) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    active_table(real)->layer_norm_forward(rows, width, epsilon, x, scale, shift, y);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+int ps_layer_norm_backward(int real, size_t rows, size_t width, double epsilon, const void *x, const void *scale,
+                           const void *grad, void *dx, void *dscale, void *dshift)
+{
+    if (bad_real(real) || overflows(rows, width)) return PS_BAD_CALL;
+    if (rows && width && (!x || !scale || !grad)) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    active_table(real)->layer_norm_backward(rows, width, epsilon, x, scale, grad, dx, dscale, dshift);
+    leave_floating(saved);
+    return PS_OK;
+}
+
+int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum,
+           int nesterov)
 {
     if (bad_real(real) || (count && (!value || !grad))) return PS_BAD_CALL;
     Control saved = enter_floating();
-    active_table(real)->sgd(count, value, grad, velocity, rate, momentum);
+    active_table(real)->sgd(count, value, grad, velocity, rate, momentum, nesterov);
     leave_floating(saved);
     return PS_OK;
 }
@@ -260,6 +283,33 @@ int ps_function_bound(int function, double *ulp, double *floor)
     if (!ps_function_name(function) || !ulp || !floor) return PS_BAD_CALL;
     const FunctionRow *row = &active_table(PS_F64)->function[function];
     *ulp = row->ulp, *floor = row->floor;
+    return PS_OK;
+}
+
+/* The norm is summed in double, four chains that do not wait for each other: the same bits on every instruction set. */
+static double squared_norm(int real, size_t count, const void *x)
+{
+    double sum[4] = {0, 0, 0, 0};
+    for (size_t i = 0; i < count; i++) {
+        double each = element(real, x, i);
+        sum[i % 4] += each * each;
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+void scale_by(int real, size_t count, void *x, double factor)
+{
+    if (real == PS_F32) for (size_t i = 0; i < count; i++) ((float *)x)[i] *= (float)factor;
+    else for (size_t i = 0; i < count; i++) ((double *)x)[i] *= factor;
+}
+
+int ps_clip(int real, size_t count, void *grad, double most)
+{
+    if (bad_real(real) || (count && !grad) || !(most > 0)) return PS_BAD_CALL;
+    Control saved = enter_floating();
+    double norm = sqrt(squared_norm(real, count, grad));
+    if (norm > most) scale_by(real, count, grad, most / norm);
+    leave_floating(saved);
     return PS_OK;
 }
 

@@ -14,10 +14,11 @@ enum { PS_F32 = 0, PS_F64 = 1 };                                            /* r
 enum { PS_REALS = 0, PS_LABELS = 1, PS_ROWS = 2, PS_PAIRS = 3 };            /* target_kind */
 enum { PS_SOFTPLUS = 0, PS_EXP = 1, PS_SQUAREPLUS = 2, PS_LOGVAR = 3 };    /* scale_link */
 enum { PS_BASE = 1, PS_BLOCK = 2 };                                         /* flags */
-enum { PS_IDENTITY = 0, PS_TANH = 1, PS_RELU = 2, PS_ACTIVATIONS = 3 };     /* activation */
+enum { PS_IDENTITY = 0, PS_TANH = 1, PS_RELU = 2, PS_SIGMOID = 3,           /* activation: these fuse with a Dense */
+       PS_GELU = 4, PS_SILU = 5, PS_ACTIVATIONS = 6 };
 enum { PS_OK = 0, PS_BAD_CALL = 1, PS_BAD_TARGET = 2, PS_BAD_LOGIT = 3, PS_BAD_WEIGHT = 4, PS_UNKNOWN_ISA = 5,
        PS_ISA_NOT_HERE = 6, PS_NO_THREADS = 7, PS_NOT_FINITE = 8, PS_STATUSES = 9 };   /* status */
-enum { PS_DENSE = 0, PS_ACTIVATION = 1, PS_KINDS = 2 };                     /* kind of a stage */
+enum { PS_DENSE = 0, PS_ACTIVATION = 1, PS_LAYER_NORM = 2, PS_KINDS = 3 };  /* kind of a stage */
 enum { PS_SGD = 0, PS_ADAM = 1, PS_OPTIMIZERS = 2 };                        /* optimizer */
 
 /* What belongs to a frozen loss, built once per object. A member that a family does not use is ignored. */
@@ -72,12 +73,23 @@ int ps_dense_forward(int real, size_t rows, size_t n_in, size_t n_out, int activ
 int ps_dense_backward(int real, size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
                       const void *y, const void *grad, void *dx, void *dW, void *db, void *workspace);
 int ps_activation_forward(int real, int activation, size_t count, const void *x, void *y);
+/* From the output y; from PS_GELU on the input x stands in its place. */
 int ps_activation_backward(int real, int activation, size_t count, const void *y, const void *grad, void *dx);
 
+/* Layer normalisation: y = scale (x - mean) / sqrt(variance + epsilon) + shift, mean and variance of each row of x
+ * (rows, width); scale and shift (width). Backward: dx, dscale and dshift, each may be NULL. */
+int ps_layer_norm_forward(int real, size_t rows, size_t width, double epsilon, const void *x, const void *scale,
+                          const void *shift, void *y);
+int ps_layer_norm_backward(int real, size_t rows, size_t width, double epsilon, const void *x, const void *scale,
+                           const void *grad, void *dx, void *dscale, void *dshift);
+
 /* Optimizer steps on flat arrays, in place. */
-int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum);
+int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum,
+           int nesterov);
 int ps_adam(int real, size_t count, void *value, const void *grad, void *m, void *v, double rate, double beta1,
             double beta2, double epsilon, double correction1, double correction2);
+/* Scales grad so that its Euclidean norm is at most `most`; a norm that is NaN changes nothing. */
+int ps_clip(int real, size_t count, void *grad, double most);
 
 /* The mathematical functions that the kernels are made of, y[i] = f(a[i], b[i]) (b NULL: one argument), for tests: name
  * (NULL past the end) and the bound on the error, in ulp of max(|y|, floor). */
@@ -85,12 +97,14 @@ int ps_function(int function, int real, size_t count, const void *a, const void 
 const char *ps_function_name(int function);
 int ps_function_bound(int function, double *ulp, double *floor);
 
-/* A Dense with the activation that follows it, or an activation alone (n_out = n_in, no arrays). */
+/* A Dense with the activation that follows it, an activation alone, or a layer normalisation; the last two have
+ * n_out = n_in, the second no arrays, the third scale and shift as W and b. */
 typedef struct {
     int kind, activation;
     size_t n_in, n_out;
     const void *W, *b;                /* inside the plan's values */
     void *dW, *db;                    /* inside its gradients */
+    double epsilon;                   /* of a layer normalisation */
 } ps_stage;
 
 /* A network with its training rows and its optimizer. Everything belongs to the caller; ps_epoch changes values,
@@ -106,7 +120,13 @@ typedef struct {
     double mean_weight;               /* the gradient of a batch is sum of w g / (rows in it * mean_weight) */
     void *values, *gradients;         /* (parameters) */
     void *slot[2];                    /* (parameters) velocity, or NULL; m and v of Adam */
-    double rate, momentum, beta1, beta2, epsilon;
+    const double *rates;              /* learning rate of each batch of this epoch */
+    double momentum, beta1, beta2, epsilon;
+    int nesterov;
+    double clip;                      /* most that the norm of the gradient may be; 0: no limit */
+    double decay;                     /* value *= 1 - rate decay before the step, where value is decayed */
+    const size_t *decayed;            /* first and length of each part of values that decays: (decayed_parts, 2) */
+    size_t decayed_parts;
     int64_t steps;                    /* taken since the slots were zero */
     double total;                     /* increased by sum of w nll (without the terms in y alone), batch after batch */
     void *arena;                      /* arena_bytes, at least ps_arena(plan) */

@@ -37,7 +37,12 @@ typedef struct {
                            const void *y, const void *grad, void *dx, void *dW, void *db, void *workspace);
     void (*activation_forward)(int activation, size_t count, const void *x, void *y);
     void (*activation_backward)(int activation, size_t count, const void *y, const void *grad, void *dx);
-    void (*sgd)(size_t count, void *value, const void *grad, void *velocity, double rate, double momentum);
+    void (*layer_norm_forward)(size_t rows, size_t width, double epsilon, const void *x, const void *scale,
+                               const void *shift, void *y);
+    void (*layer_norm_backward)(size_t rows, size_t width, double epsilon, const void *x, const void *scale,
+                                const void *grad, void *dx, void *dscale, void *dshift);
+    void (*sgd)(size_t count, void *value, const void *grad, void *velocity, double rate, double momentum,
+                int nesterov);
     void (*adam)(size_t count, void *value, const void *grad, void *m, void *v, double rate, double beta1, double beta2,
                  double epsilon, double correction1, double correction2);
 } Table;

@@ -3,13 +3,14 @@
 from pyscratch._loss import Bound, Loss, Total
 from pyscratch._native import isa, isas, set_threads, threads, use_isa
 from pyscratch._training import History
-from pyscratch.layers import Dense, Layer, ReLU, Tanh
+from pyscratch.layers import GELU, Dense, Layer, LayerNorm, ReLU, Sigmoid, SiLU, Tanh
 from pyscratch.losses import Bernoulli, Categorical, Gaussian, HeteroscedasticGaussian, Poisson
 from pyscratch.network import Network
-from pyscratch.optimizers import SGD, Adam, Optimizer
+from pyscratch.optimizers import SGD, Adam, AdamW, Optimizer
+from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup
 
 __all__ = [
-    "SGD", "Adam", "Bernoulli", "Bound", "Categorical", "Dense", "Gaussian", "HeteroscedasticGaussian", "History",
-    "Layer", "Loss", "Network", "Optimizer", "Poisson", "ReLU", "Tanh", "Total", "isa", "isas", "set_threads",
-    "threads", "use_isa",
+    "GELU", "SGD", "Adam", "AdamW", "Bernoulli", "Bound", "Categorical", "Cosine", "Dense", "Gaussian",
+    "HeteroscedasticGaussian", "History", "Layer", "LayerNorm", "Loss", "Network", "Optimizer", "Plateau", "Poisson",
+    "ReLU", "Schedule", "SiLU", "Sigmoid", "Tanh", "Total", "Warmup", "isa", "isas", "set_threads", "threads", "use_isa",
 ]  # fmt: skip

@@ -59,9 +59,10 @@ REALS, LABELS, ROWS, PAIRS = range(4)  # target_kind
 _BASE = 1  # flags: add the terms in y alone
 BAD_CALL, BAD_TARGET, BAD_LOGIT, BAD_WEIGHT, NOT_FINITE = 1, 2, 3, 4, 8  # statuses that a caller explains
 SCALE_LINKS = ("softplus", "exp", "squareplus", "logvar")  # as ps_options numbers them
-ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
+ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "gelu": 4, "silu": 5}
+FUSED = ("tanh", "relu", "sigmoid")  # a Dense may end in these; their backward pass starts from the output
 OPTIMIZERS = {"sgd": 0, "adam": 1}
-_DENSE, _ACTIVATION = 0, 1  # kind of a stage
+DENSE, _ACTIVATION, LAYER_NORM = range(3)  # kind of a stage
 
 
 def _check(status, explain=None, *details):
@@ -226,15 +227,28 @@ def activation_forward(activation, x, y):
 
 
 def activation_backward(activation, y, grad, dx):
-    """Dx = grad · activation'(x), from what the forward pass returned."""
+    """Dx = grad · activation'(x), from what the forward pass returned; from x where the activation is not `FUSED`."""
     _check(lib.ps_activation_backward(y.itemsize >> 3, activation, y.size, _pointer(y), _pointer(grad), _pointer(dx)))
 
 
-def sgd(value, grad, velocity, rate, momentum):
+def layer_norm_forward(epsilon, x, scale, shift, y):
+    """Y = scale (x - mean) / sqrt(variance + epsilon) + shift, row by row."""
+    bind_layer_norm_forward(epsilon, x, scale, shift, y)(len(x))
+
+
+def layer_norm_backward(epsilon, x, scale, grad, dx, dscale, dshift):
+    """Gradients of `layer_norm_forward`; ``dx`` may be None."""
+    bind_layer_norm_backward(epsilon, x, scale, grad, dx, dscale, dshift)(len(x))
+
+
+def clip(grad, most):
+    """Scale ``grad`` in place so that its norm is at most ``most``."""
+    _check(lib.ps_clip(grad.itemsize >> 3, grad.size, _pointer(grad), most))
+
+
+def sgd(value, grad, velocity, rate, momentum, nesterov=False):
     """One step of SGD in place; ``velocity`` may be None without momentum."""
-    _check(
-        lib.ps_sgd(value.itemsize >> 3, value.size, _pointer(value), _pointer(grad), _or_null(velocity), rate, momentum)
-    )
+    bind_sgd(value, grad, velocity, momentum, nesterov)(rate)
 
 
 def adam(value, grad, m, v, rate, beta1, beta2, epsilon, correction1, correction2):
@@ -327,7 +341,7 @@ def batch_call(loss, outputs, width, dtype, kind, y, weights, offset, **more):
 
 def _bound(function, *arguments):
     """``call(rows)``; arrays among the arguments become pointers, and the first place is for the row count."""
-    real, *rest = (argument if isinstance(argument, int) else _or_null(argument) for argument in arguments)
+    real, *rest = (argument if isinstance(argument, (int, float)) else _or_null(argument) for argument in arguments)
 
     def call(rows):
         status = function(real, rows, *rest)
@@ -356,17 +370,28 @@ def bind_activation_forward(x, activation, y):
     return lambda rows: _check(lib.ps_activation_forward(real, number, rows * width, px, py))
 
 
+def bind_layer_norm_forward(epsilon, x, scale, shift, y):
+    """``call(rows)``: the first rows of y become those of x, normalised."""
+    return _bound(lib.ps_layer_norm_forward, x.itemsize >> 3, x.shape[1], epsilon, x, scale, shift, y)
+
+
+def bind_layer_norm_backward(epsilon, x, scale, grad, dx, dscale, dshift):
+    """``call(rows)``: dscale, dshift and, unless it is None, dx from the first rows of x and grad."""
+    arrays = (x, scale, grad, dx, dscale, dshift)
+    return _bound(lib.ps_layer_norm_backward, x.itemsize >> 3, x.shape[1], epsilon, *arrays)
+
+
 def bind_activation_backward(y, activation, grad, dx):
-    """``call(rows)``: the first rows of dx become grad times the derivative, from the output y."""
+    """``call(rows)``: the first rows of dx become grad times the derivative, from the output y (or from x: `FUSED`)."""
     real, number, width = y.itemsize >> 3, ACTIVATIONS[activation], y.shape[1]
     py, pg, pd = _pointer(y), _pointer(grad), _pointer(dx)
     return lambda rows: _check(lib.ps_activation_backward(real, number, rows * width, py, pg, pd))
 
 
-def bind_sgd(value, grad, velocity, momentum):
+def bind_sgd(value, grad, velocity, momentum, nesterov=False):
     """``call(rate)``: one step of SGD in place."""
     real, size, v, g, speed = value.itemsize >> 3, value.size, _pointer(value), _pointer(grad), _or_null(velocity)
-    return lambda rate: _check(lib.ps_sgd(real, size, v, g, speed, rate, momentum))
+    return lambda rate: _check(lib.ps_sgd(real, size, v, g, speed, rate, momentum, nesterov))
 
 
 def bind_adam(value, grad, m, v, beta1, beta2, epsilon):
@@ -383,32 +408,36 @@ def bind_adam(value, grad, m, v, beta1, beta2, epsilon):
 class TrainingPlan:
     """A `ps_plan` on fixed arrays: `begin` an epoch, then `run` it, part by part.
 
-    ``stages`` are pairs of a Dense (or None) and the name of the activation after it; ``call`` comes from `batch_call`
-    on all rows; ``settings`` are further fields of the struct.
+    ``stages`` are pairs of a layer with parameters (or None) and the name of the activation after it; ``call`` comes
+    from `batch_call` on all rows; ``decayed`` holds (first, count) of each part of the values that weight decay acts
+    on; ``settings`` are further fields of the struct.
     """
 
-    def __init__(self, X, stages, call, values, gradients, slots, **settings):
+    def __init__(self, X, stages, call, values, gradients, slots, decayed, **settings):
         rows, n_in = X.shape
         slot = [_pointer(array) for array in slots]
+        self._decayed = _new("size_t[]", [number for part in decayed for number in part])
         self._stages, self._keep = _stage_array(stages, n_in)
         self._keep += [call, _pointer(X), _pointer(values), _pointer(gradients), slot]
         fields = {
             "real": X.itemsize >> 3, "stages": len(self._stages), "stage": self._stages, "rows": rows, "n_in": n_in,
             "X": self._keep[-4], "head": call[0], "parameters": values.size, "values": self._keep[-3],
-            "gradients": self._keep[-2], "slot": slot, **settings,
+            "gradients": self._keep[-2], "slot": slot, "decayed": self._decayed, "decayed_parts": len(decayed),
+            **settings,
         }  # fmt: skip
         self._plan, self._next = _new("ps_plan *", fields), _new(_INDEX)
 
-    def begin(self, order, total, rate, steps):
+    def begin(self, order, total, rates, steps):
         """An epoch over the rows in ``order`` (int64), whose nll is added to ``total``, after so many ``steps``."""
         plan = self._plan
         size = lib.ps_arena(plan)  # it depends on the active instruction set
         if size > plan.arena_bytes:
             self._arena = ffi.new("char[]", size)
             plan.arena, plan.arena_bytes = self._arena, size
-        self._order = _pointer(order)
+        self._order, self._rates = _pointer(order), _pointer(rates)
         plan.order, plan.used = ffi.cast("int64_t *", self._order), len(order)
-        plan.total, plan.rate, plan.steps = total, rate, steps
+        plan.rates = ffi.cast("double *", self._rates)
+        plan.total, plan.steps = total, steps
         self._next[0] = 0
 
     def run(self, seconds):
@@ -472,10 +501,11 @@ class PredictionPlan:
 def _stage_array(stages, width):
     """The `ps_stage` array of a body that takes ``width`` features, and what must stay alive with it."""
     array, keep = _new("ps_stage[]", len(stages)), []
-    for place, (dense, activation) in zip(array, stages, strict=True):
-        place.kind, place.activation, place.n_in = _DENSE if dense else _ACTIVATION, ACTIVATIONS[activation], width
-        place.n_out = width = dense.n_out if dense else width
-        for name in ("W", "b", "dW", "db") if dense else ():
-            keep.append(_pointer(getattr(dense, name)))
-            setattr(place, name, keep[-1])
+    for place, (layer, activation) in zip(array, stages, strict=True):
+        place.kind, place.activation, place.n_in = layer._kind if layer else _ACTIVATION, ACTIVATIONS[activation], width
+        place.n_out = width = layer.n_out if layer else width
+        place.epsilon = getattr(layer, "epsilon", 0.0)
+        for member, name in zip(("W", "b", "dW", "db"), layer._arrays if layer else (), strict=False):
+            keep.append(_pointer(getattr(layer, name)))
+            setattr(place, member, keep[-1])
     return array, keep

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyscratch import _checks, _native, layers, optimizers
 from pyscratch._loss import Loss, Total
+from pyscratch.schedules import Schedule
 
 
 class Diverged(Exception):
@@ -24,7 +25,7 @@ class Diverged(Exception):
 
 def is_native(layer):
     """Whether the layer's arithmetic is ours in C; a subclass may have changed it."""
-    return type(layer) in (layers.Dense, layers.Tanh, layers.ReLU)
+    return type(layer) in layers.NATIVE
 
 
 class Body:
@@ -44,23 +45,22 @@ class Body:
         self._forward, backward = [], []
         stages = list(_stages(stack))
         largest = max(
-            (_native.dense_workspace(dtype, capacity, *dense.W.shape) for dense, _ in stages if dense), default=0
+            (
+                _native.dense_workspace(dtype, capacity, *layer.W.shape)
+                for layer, _ in stages
+                if isinstance(layer, layers.Dense)
+            ),
+            default=0,
         )
         workspace = np.empty(max(largest, 1), np.uint8)
         x, dx = self.x, None
-        for dense, activation in stages:
-            y = np.zeros((capacity, dense.n_out if dense else x.shape[1]), dtype)
+        for layer, activation in stages:
+            y = np.zeros((capacity, layer.n_out if layer else x.shape[1]), dtype)
             g = np.zeros_like(y) if gradients else None
-            if dense:
-                self._forward.append(_native.bind_dense_forward(x, dense.W, dense.b, activation, y, workspace))
-                if gradients:
-                    backward.append(
-                        _native.bind_dense_backward(x, dense.W, activation, y, g, dx, dense.dW, dense.db, workspace)
-                    )
-            else:
-                self._forward.append(_native.bind_activation_forward(x, activation, y))
-                if gradients and dx is not None:
-                    backward.append(_native.bind_activation_backward(y, activation, g, dx))
+            forward, back = _bind_stage(layer, activation, x, y, g, dx, workspace)
+            self._forward.append(forward)
+            if back:
+                backward.append(back)
             x, dx = y, g
         self.z, self.g, self._backward = x, dx, backward[::-1]
 
@@ -77,19 +77,38 @@ class Body:
             call(count)
 
 
+def _bind_stage(layer, activation, x, y, g, dx, workspace):
+    """The calls forward and back (None where there is nothing to do, or without g) of one stage on its buffers."""
+    back = None
+    if layer is None:
+        kept = y if activation in _native.FUSED else x
+        if dx is not None:
+            back = _native.bind_activation_backward(kept, activation, g, dx)
+        return _native.bind_activation_forward(x, activation, y), back
+    if isinstance(layer, layers.LayerNorm):
+        if g is not None:
+            back = _native.bind_layer_norm_backward(
+                layer.epsilon, x, layer.scale, g, dx, layer.dscale, layer.dshift
+            )
+        return _native.bind_layer_norm_forward(layer.epsilon, x, layer.scale, layer.shift, y), back
+    if g is not None:
+        back = _native.bind_dense_backward(x, layer.W, activation, y, g, dx, layer.dW, layer.db, workspace)
+    return _native.bind_dense_forward(x, layer.W, layer.b, activation, y, workspace), back
+
+
 def _stages(stack):
-    """(Dense, the activation that follows it or "identity"), and (None, activation) for one that follows no Dense."""
+    """(layer with parameters, "identity" or the activation that a Dense ends in), and (None, activation) for others."""
     index = 0
     while index < len(stack):
         layer, after = stack[index], stack[index + 1] if index + 1 < len(stack) else None
-        if not isinstance(layer, layers.Dense):
+        index += 1
+        if not isinstance(layer, (layers.Dense, layers.LayerNorm)):
             yield None, layer.name
-        elif after is None or isinstance(after, layers.Dense):
-            yield layer, "identity"
-        else:
+        elif isinstance(layer, layers.Dense) and getattr(after, "name", "") in _native.FUSED:
             yield layer, after.name
             index += 1
-        index += 1
+        else:
+            yield layer, "identity"
 
 
 class PythonBody:
@@ -254,7 +273,7 @@ def _bound(net):
 
 def prepare(net, rows, batch_size, optimizer, slots):
     """The `Plan` of a fit: in C if everything is ours."""
-    ours = _bound(net) and type(optimizer) in (optimizers.SGD, optimizers.Adam)
+    ours = _bound(net) and type(optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.AdamW)
     return (EpochPlan if ours else Plan)(net, rows, batch_size, optimizer, slots)
 
 
@@ -269,7 +288,8 @@ class Plan:
         self.net, self.used, self.X, self.batch_size = net, rows.used, rows.X, min(batch_size, len(rows.used))
         self.weight = rows.weight(net.head)
         self.mean_weight = self.weight / len(rows.used)
-        self.rate = optimizer.learning_rate
+        self.optimizer = optimizer
+        self.rate = float(self._rates(1)[0])
         self._bind(rows, optimizer, slots)
 
     def _bind(self, rows, optimizer, slots):
@@ -283,23 +303,34 @@ class Plan:
         self.base = self.head.base
         self.update = optimizer.bind(net.values, net.gradients, slots)
 
+    def _rates(self, batches):
+        """The learning rate of each batch of the next epoch."""
+        rate, history = self.optimizer.learning_rate, self.net.history
+        if not isinstance(rate, Schedule):
+            return np.full(batches, float(rate))
+        done = (self.net.steps + 1.0 + np.arange(batches)) / batches
+        watched = (history.validation_nll or history.nll) if history else []
+        return np.require(np.broadcast_to(rate.rates(done, list(watched)), (batches,)), np.float64, "CA")
+
     def epoch(self, order):
         """Takes a step on each batch of the rows in `order`; returns the Total of the epoch."""
-        total = self._steps(order)
+        rates = self._rates(-(-len(order) // self.batch_size))
+        self.rate = float(rates[0])
+        total = self._steps(order, rates)
         if not np.isfinite(self.net.values).all():
             raise Diverged(-(-len(order) // self.batch_size), "the weights are")
         return Total(total, self.weight)
 
-    def _steps(self, order):
+    def _steps(self, order, rates):
         total, size = self.base, self.batch_size
         for batch, first in enumerate(range(0, len(order), size), 1):
-            value = self.step(order[first : first + size])
+            value = self.step(order[first : first + size], float(rates[batch - 1]))
             if value is None:
                 raise Diverged(batch)
             total += value
         return total
 
-    def step(self, order):
+    def step(self, order, rate=None):
         """One batch: returns Σ w nll, or None (and changes nothing) when it is not finite."""
         count, net, body = len(order), self.net, self.body
         self.X.take(order, 0, body.x[:count], "clip")
@@ -309,10 +340,20 @@ class Plan:
             return None
         body.backward(count, g)
         net.gather()
-        net.steps += 1
-        self.update(net.steps, self.rate)
+        self._move(self.rate if rate is None else rate)
         net.scatter()
         return value
+
+    def _move(self, rate):
+        """The optimizer's step, after clipping and weight decay."""
+        net, optimizer = self.net, self.optimizer
+        net.steps += 1
+        if getattr(optimizer, "clip_norm", None):
+            optimizer.clip(net.gradients)
+        decay = getattr(optimizer, "weight_decay", 0.0)
+        for first, count in net.matrices() if decay else ():
+            net.values[first : first + count] *= net.dtype.type(1.0 - rate * decay)
+        self.update(net.steps, rate)
 
 
 class EpochPlan(Plan):
@@ -334,15 +375,16 @@ class EpochPlan(Plan):
             net.values,
             net.gradients,
             slots,
+            net.matrices(),
             batch=self.batch_size,
             mean_weight=self.mean_weight,
             offset_everywhere=everywhere,
             **optimizer._constants(),
         )
 
-    def _steps(self, order):
+    def _steps(self, order, rates):
         order, net, plan = np.ascontiguousarray(order, np.int64), self.net, self.plan
-        plan.begin(order, self.base, self.rate, net.steps)
+        plan.begin(order, self.base, rates, net.steps)
         status = batch = 0
         while not status and batch * self.batch_size < len(order):
             try:

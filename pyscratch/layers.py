@@ -22,6 +22,8 @@ or derive from :class:`Layer`, say ``shapes()`` and ``draw(rng)``, and let the n
 """
 
 import copy
+import math
+import numbers
 import operator
 
 import numpy as np
@@ -29,7 +31,7 @@ import numpy as np
 from pyscratch import _native
 from pyscratch._storage import options_of
 
-__all__ = ["Dense", "Layer", "ReLU", "Tanh"]
+__all__ = ["GELU", "Dense", "Layer", "LayerNorm", "ReLU", "Sigmoid", "SiLU", "Tanh"]
 
 _IDENTITY = 0  # the activation of a Dense that is not fused with one
 
@@ -136,6 +138,8 @@ class Dense(Layer):
         Gradients: ``x.T @ g`` and ``g.sum(axis=0)``; ``dx = g @ W.T``.
     """
 
+    _kind, _arrays = _native.DENSE, ("W", "b", "dW", "db")
+
     def __init__(self, n_in, n_out):
         self.n_in = _size("n_in", n_in)
         self.n_out = _size("n_out", n_out)
@@ -175,12 +179,75 @@ class Dense(Layer):
         return np.empty(_native.dense_workspace(self.W.dtype, rows, self.n_in, self.n_out), np.uint8)
 
 
-class _Activation(Layer):
-    """One function of every element. The derivative is taken from the output, so that is what is kept."""
+class LayerNorm(Layer):
+    """Layer normalisation (Ba, Kiros and Hinton, 2016): ``y = scale (x - mean) / sqrt(variance + epsilon) + shift``.
+
+    Mean and variance are those of each row, so a row's output does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    features : int
+        At least 1.
+    epsilon : float
+        Finite and > 0.
+
+    Attributes
+    ----------
+    scale, shift : ndarray (features,)
+        Start at one and at zero; weight decay leaves them alone.
+    dscale, dshift : ndarray (features,)
+        Their gradients.
+    """
+
+    _kind, _arrays = _native.LAYER_NORM, ("scale", "shift", "dscale", "dshift")
+
+    def __init__(self, features, epsilon=1e-5):
+        self.features = self.n_in = self.n_out = _size("features", features)
+        if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
+            raise TypeError(f"epsilon must be a number, got {epsilon!r}")
+        if not 0 < epsilon < math.inf:
+            raise ValueError(f"epsilon must be finite and > 0, got {epsilon!r}")
+        self.epsilon = float(epsilon)
+
+    def shapes(self):
+        """Scale and shift, (features,) each."""
+        return {"scale": (self.features,), "shift": (self.features,)}
+
+    def draw(self, rng):
+        """Ones and zeros."""
+        return {"scale": np.ones(self.features), "shift": np.zeros(self.features)}
 
     def forward(self, x):
-        self._y = self._apply(_reals("x", x, self))
-        return self._y
+        """Rows of x (rows, features), normalised; any real dtype, computed in the network's."""
+        if not self._held:
+            raise RuntimeError(f"{self!r} has no parameters yet: a layer is a description until a Network draws it")
+        self._x = _matrix("x", x, self.scale.dtype, (None, self.features), self)
+        return self._normalised(self._x)
+
+    def backward(self, g):
+        """Fills dscale and dshift from g (rows, features), returns dx."""
+        x = _remembered(self, "_x")
+        return self._pull(x, _matrix("g", g, self.scale.dtype, x.shape, self))
+
+    def _normalised(self, x):
+        y = np.empty_like(x)
+        _native.layer_norm_forward(self.epsilon, x, self.scale, self.shift, y)
+        return y
+
+    def _pull(self, x, g):
+        dx = np.empty_like(x)
+        _native.layer_norm_backward(self.epsilon, x, self.scale, g, dx, self.dscale, self.dshift)
+        return dx
+
+
+class _Activation(Layer):
+    """One function of every element. Kept is what the derivative is taken from: the output, or else the input."""
+
+    def forward(self, x):
+        x = _reals("x", x, self)
+        y = self._apply(x)
+        self._y = y if self.name in _native.FUSED else x
+        return y
 
     def backward(self, g):
         y = _remembered(self, "_y")
@@ -207,6 +274,30 @@ class ReLU(_Activation):
     """``y = max(x, 0)``, element by element; ``dx = g`` where y > 0, else 0. NaN stays NaN."""
 
     name = "relu"
+
+
+class Sigmoid(_Activation):
+    """``y = 1 / (1 + exp(-x))``, element by element; ``dx = y (1 - y) g``."""
+
+    name = "sigmoid"
+
+
+class GELU(_Activation):
+    """``y = x Phi(x)``, Phi the distribution function of the standard normal (Hendrycks and Gimpel, 2016), exact.
+
+    ``dx = (Phi(x) + x phi(x)) g``.
+    """
+
+    name = "gelu"
+
+
+class SiLU(_Activation):
+    """``y = x sigmoid(x)``, also called swish (Elfwing et al., 2018); ``dx = s (1 + x (1 - s)) g``, s = sigmoid(x)."""
+
+    name = "silu"
+
+
+NATIVE = (Dense, LayerNorm, Tanh, ReLU, Sigmoid, GELU, SiLU)  # whose arithmetic is ours in C
 
 
 def _size(name, value):

@@ -13,6 +13,7 @@ from pyscratch._predictor import BLOCK, Forward, Predictor
 from pyscratch._training import whole
 from pyscratch.layers import Layer
 from pyscratch.optimizers import Optimizer
+from pyscratch.schedules import Schedule
 
 __all__ = ["Network"]
 
@@ -121,6 +122,20 @@ class Network:
                 layer._place(self.values[place], self.gradients[place])
             elif size:
                 self._foreign.append((layer, place))
+
+    def matrices(self):
+        """(first, count) of each part of `values` that weight decay acts on: parameters of two or more dimensions.
+
+        Biases, scales and shifts have one.
+        """
+        parts, first = [], 0
+        for layer in self.layers:
+            for shape in layer.shapes().values() if _held(layer) else [np.shape(a) for a, _ in layer.parameters()]:
+                count = int(np.prod(shape))
+                if len(shape) > 1:
+                    parts.append((first, count))
+                first += count
+        return parts
 
     def gather(self):
         """Copies the parameters of layers that hold their own arrays into `values`."""
@@ -506,7 +521,7 @@ class Network:
             raise ValueError(f"{path}: holds {arrays['values'].size} parameters, its layers have {net.values.size}")
         net.values[...] = arrays["values"]
         net.scatter()
-        net.optimizer = rebuilt("optimizer", "optimizers", Optimizer, optimizers)
+        net.optimizer = rebuilt("optimizer", "optimizers", (Optimizer, Schedule), optimizers)
         slots = [
             np.array(arrays[f"slot{index}"], net.dtype).reshape(net.values.shape) for index in range(len(told["slots"]))
         ]

@@ -13,10 +13,13 @@ import dataclasses
 import math
 import numbers
 
+import numpy as np
+
 from pyscratch import _native
 from pyscratch._storage import options_of
+from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "Cosine", "Optimizer", "Plateau", "Warmup"]
 
 
 class Optimizer:
@@ -26,10 +29,18 @@ class Optimizer:
     ----------
     slots : tuple of str
         One flat array of zeros for each, of the parameters' size and dtype, is kept by the network.
+    learning_rate : float or Schedule
+        Of the next step.
+    clip_norm : float or None
+        Before a step the gradient of all parameters is scaled so that its norm is at most this (Pascanu et al., 2013).
+    weight_decay : float
+        Before a step, matrices (not biases) are multiplied by ``1 - rate · weight_decay`` (Loshchilov & Hutter, 2019).
     """
 
     slots = ()
     learning_rate = 1e-3
+    clip_norm = None
+    weight_decay = 0.0
 
     def update(self, value, gradient, slots, step, rate):
         """One step in place.
@@ -46,6 +57,12 @@ class Optimizer:
             The learning rate of this step.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say update(value, gradient, slots, step, rate)")
+
+    def clip(self, gradient):
+        """Scale the gradient in place so that its norm, summed in double, is at most `clip_norm`."""
+        norm = np.linalg.norm(gradient.astype(np.float64))
+        if norm > self.clip_norm:
+            gradient *= gradient.dtype.type(self.clip_norm / norm)
 
     def bind(self, value, gradient, slots):
         """``call(step, rate)`` on fixed arrays: what a training loop uses."""
@@ -67,24 +84,46 @@ class _Native(Optimizer):
     def update(self, value, gradient, slots, step, rate):
         self.bind(value, gradient, slots)(step, rate)
 
+    def clip(self, gradient):
+        """Scale the gradient in place so that its norm, summed in double, is at most `clip_norm`."""
+        _native.clip(gradient, self.clip_norm)
+
+    def _common(self):
+        return {"clip": self.clip_norm or 0.0, "decay": self.weight_decay}
+
 
 @dataclasses.dataclass(frozen=True)
 class SGD(_Native):
     """Stochastic gradient descent with momentum (Polyak, 1964): ``v = momentum v + g``, ``w = w - learning_rate v``.
 
+    Nesterov's looks ahead (Sutskever et al., 2013): ``w = w - learning_rate (momentum v + g)``.
+
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Finite and > 0.
     momentum : float
         In [0, 1); 0 keeps no velocity.
+    nesterov : bool
+        Needs momentum.
+    weight_decay : float
+        >= 0; acts on matrices, not on biases: see `Optimizer`.
+    clip_norm : float, optional
+        Most that the norm of the gradient may be; > 0.
     """
 
-    learning_rate: float = 1e-2
+    learning_rate: float | Schedule = 1e-2
     momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
 
     def __post_init__(self):
         _settle(self, learning_rate=math.inf, momentum=1)
+        if not isinstance(self.nesterov, (bool, np.bool_)):
+            raise TypeError(f"nesterov must be True or False, got {self.nesterov!r}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum > 0, such as SGD(1e-2, momentum=0.9, nesterov=True)")
 
     @property
     def slots(self):
@@ -92,11 +131,12 @@ class SGD(_Native):
         return ("velocity",) if self.momentum else ()
 
     def _constants(self):
-        return {"optimizer": _native.OPTIMIZERS["sgd"], "momentum": self.momentum}
+        settings = {"optimizer": _native.OPTIMIZERS["sgd"], "momentum": self.momentum, "nesterov": self.nesterov}
+        return {**settings, **self._common()}
 
     def bind(self, value, gradient, slots):
         """``call(step, rate)`` on fixed arrays: one C call."""
-        sgd = _native.bind_sgd(value, gradient, slots[0] if slots else None, self.momentum)
+        sgd = _native.bind_sgd(value, gradient, slots[0] if slots else None, self.momentum, self.nesterov)
         return lambda step, rate: sgd(rate)
 
 
@@ -109,18 +149,21 @@ class Adam(_Native):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Finite and > 0.
     beta1, beta2 : float
         In [0, 1).
     epsilon : float
         Finite and > 0.
+    clip_norm : float, optional
+        Most that the norm of the gradient may be; > 0.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float | Schedule = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    clip_norm: float | None = None
 
     slots = ("m", "v")
 
@@ -133,7 +176,8 @@ class Adam(_Native):
 
     def _constants(self):
         names = ("beta1", "beta2", "epsilon")
-        return {"optimizer": _native.OPTIMIZERS["adam"], **{name: getattr(self, name) for name in names}}
+        settings = {"optimizer": _native.OPTIMIZERS["adam"], **{name: getattr(self, name) for name in names}}
+        return {**settings, **self._common()}
 
     def bind(self, value, gradient, slots):
         """``call(step, rate)`` on fixed arrays: one C call."""
@@ -145,8 +189,32 @@ class Adam(_Native):
         return call
 
 
+@dataclasses.dataclass(frozen=True)
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay (Loshchilov and Hutter, 2019): see `Optimizer`.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon, clip_norm
+        As for `Adam`.
+    weight_decay : float
+        >= 0; acts on matrices, not on biases.
+    """
+
+    weight_decay: float = 1e-2
+
+
 def _settle(settings, **limits):
-    """Each setting as a float; limit 1: in [0, 1), limit infinity: finite and > 0."""
+    """Each setting as a float; limit 1: in [0, 1), limit infinity: finite and > 0. Also what every optimizer has."""
+    if isinstance(settings.learning_rate, Schedule):
+        limits.pop("learning_rate")
+    if settings.clip_norm is not None:
+        limits["clip_norm"] = math.inf
+    decay = settings.weight_decay
+    if isinstance(decay, bool) or not isinstance(decay, numbers.Real):
+        raise TypeError(f"weight_decay must be a number, got {decay!r}")
+    if not 0 <= decay < math.inf:
+        raise ValueError(f"weight_decay must be finite and >= 0, got {decay!r}")
     for name, limit in limits.items():
         value = getattr(settings, name)
         if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -16,6 +16,7 @@ from pyscratch._loss import Bound, Loss, Total  # noqa: F401  names of `pyscratc
 from pyscratch._training import History  # noqa: F401
 from pyscratch.layers import Layer  # noqa: F401
 from pyscratch.optimizers import Optimizer  # noqa: F401
+from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup  # noqa: F401
 
 families = {}  # the twin of every family in `losses.families`
 
@@ -31,7 +32,8 @@ def twin(cls):
 
 def times(a, b):
     """The product a b, where 0 · inf is 0, as measure theory has it."""
-    return np.where((a == 0) & (b == b) | (b == 0) & (a == a), 0, a * b)
+    with np.errstate(invalid="ignore"):
+        return np.where((a == 0) & (b == b) | (b == 0) & (a == a), 0, a * b)
 
 
 def log_factorial(y):
@@ -483,6 +485,58 @@ class Tanh(layers.Tanh):
         return g * (1 - y * y)
 
 
+class Sigmoid(layers.Sigmoid):
+    """`pyscratch.Sigmoid` in NumPy."""
+
+    def _apply(self, x):
+        return Logit().mean(x)
+
+    def _pull(self, y, g):
+        return g * y * (1 - y)
+
+
+class GELU(layers.GELU):
+    """`pyscratch.GELU` in NumPy."""
+
+    def _apply(self, x):
+        return times(self._cdf(x), x)
+
+    def _pull(self, x, g):
+        return g * (self._cdf(x) + times(np.exp(-x * x / 2) / math.sqrt(2 * math.pi), x))
+
+    def _cdf(self, x):
+        return np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), otypes=[x.dtype])(x.astype(np.float64))
+
+
+class SiLU(layers.SiLU):
+    """`pyscratch.SiLU` in NumPy."""
+
+    def _apply(self, x):
+        return times(Logit().mean(x), x)
+
+    def _pull(self, x, g):
+        s, rest = Logit().mean(x), Logit().rest(x)
+        return g * (s + times(s * rest, x))
+
+
+class LayerNorm(layers.LayerNorm):
+    """`pyscratch.LayerNorm` in NumPy."""
+
+    def _unit(self, x):
+        spread = np.sqrt(x.var(axis=1, keepdims=True) + x.dtype.type(self.epsilon))
+        return (x - x.mean(axis=1, keepdims=True)) / spread, spread
+
+    def _normalised(self, x):
+        return self.scale * self._unit(x)[0] + self.shift
+
+    def _pull(self, x, g):
+        u, spread = self._unit(x)
+        np.sum(g * u, axis=0, out=self.dscale)
+        np.sum(g, axis=0, out=self.dshift)
+        h = g * self.scale
+        return (h - h.mean(axis=1, keepdims=True) - u * (h * u).mean(axis=1, keepdims=True)) / spread
+
+
 class ReLU(layers.ReLU):
     """`pyscratch.ReLU` in NumPy."""
 
@@ -499,21 +553,19 @@ class ReLU(layers.ReLU):
 class SGD(optimizers.SGD):
     """`pyscratch.SGD` in NumPy."""
 
-    bind = optimizers.Optimizer.bind
+    bind, clip = optimizers.Optimizer.bind, optimizers.Optimizer.clip
 
     def update(self, value, gradient, slots, step, rate):
         """One step in place; see `pyscratch.SGD`."""
         if slots:
             (velocity,) = slots
             velocity[...] = self.momentum * velocity + gradient
-            gradient = velocity
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         value -= rate * gradient
 
 
-class Adam(optimizers.Adam):
-    """`pyscratch.Adam` in NumPy."""
-
-    bind = optimizers.Optimizer.bind
+class _Adam:
+    bind, clip = optimizers.Optimizer.bind, optimizers.Optimizer.clip
 
     def update(self, value, gradient, slots, step, rate):
         """One step in place; see `pyscratch.Adam`."""
@@ -522,6 +574,14 @@ class Adam(optimizers.Adam):
         m[...] = self.beta1 * m + (1 - self.beta1) * gradient
         v[...] = self.beta2 * v + (1 - self.beta2) * gradient**2
         value -= rate * (m / correction1) / (np.sqrt(v / correction2) + self.epsilon)
+
+
+class Adam(_Adam, optimizers.Adam):
+    """`pyscratch.Adam` in NumPy."""
+
+
+class AdamW(_Adam, optimizers.AdamW):
+    """`pyscratch.AdamW` in NumPy."""
 
 
 # ---- networks ----

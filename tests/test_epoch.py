@@ -10,11 +10,21 @@ import numpy as np
 import pytest
 
 import pyscratch as ps
-from pyscratch import _data, _native, _plan
+from pyscratch import _data, _native, _plan, reference
 
 pytestmark = pytest.mark.skipif(not _native.available, reason="the C kernels are not built")
 
 OPTIMIZERS = [ps.SGD(1e-2), ps.SGD(1e-2, momentum=0.9), ps.Adam(1e-2)]
+SETTINGS = {
+    "nesterov": lambda m: m.SGD(1e-2, momentum=0.9, nesterov=True),
+    "decay": lambda m: m.SGD(1e-2, momentum=0.5, weight_decay=0.3),
+    "clip": lambda m: m.SGD(1e-1, clip_norm=0.05),
+    "AdamW": lambda m: m.AdamW(1e-2, weight_decay=0.1, clip_norm=0.5),
+    "cosine": lambda m: m.Adam(m.Cosine(1e-2, epochs=3, warmup=0.7, floor=1e-3)),
+    "warmup": lambda m: m.SGD(m.Warmup(1e-2, 2), momentum=0.9),
+    "plateau": lambda m: m.Adam(m.Plateau(3e-2, patience=1, min_delta=0.1)),
+}
+each_setting = pytest.mark.parametrize("setting", SETTINGS)
 REALS = [np.float32, np.float64]
 each_head = pytest.mark.parametrize("head", HEADS, ids=HEAD_IDS)
 each_real = pytest.mark.parametrize("dtype", REALS, ids=["float32", "float64"])
@@ -83,7 +93,7 @@ def test_the_time_of_a_call_changes_nothing(seconds):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 70, 1000])
-@pytest.mark.parametrize("activation", ["Tanh", "ReLU"])
+@pytest.mark.parametrize("activation", ["Tanh", "ReLU", "Sigmoid", "GELU", "SiLU"])
 def test_bodies_of_other_shapes(activation, batch_size):
     act = getattr(ps, activation)
     bodies = [
@@ -91,6 +101,7 @@ def test_bodies_of_other_shapes(activation, batch_size):
         [act(), ps.Dense(5, 1)],
         [ps.Dense(5, 8), act(), act(), ps.Dense(8, 1), ps.Tanh()],
         [ps.Dense(5, 3), ps.Dense(3, 40), act(), ps.Dense(40, 1)],
+        [ps.LayerNorm(5), ps.Dense(5, 11), ps.LayerNorm(11), act(), ps.Dense(11, 1)],
     ]
     X = features(70)
     y = targets(POISSON, X)
@@ -141,6 +152,93 @@ def test_what_goes_through_c():
 
     assert kind() is kind(optimizer=ps.Adam()) is _plan.EpochPlan
     assert kind(layer=Mine()) is kind(loss=Other()) is kind(optimizer=Slower(1e-2)) is _plan.Plan
+
+
+# ---- settings of optimizers ----
+
+
+@each_real
+@each_setting
+def test_every_setting_takes_the_same_steps(setting, dtype):
+    X = features(70)
+    same_after(both(POISSON, SETTINGS[setting](ps), X, targets(POISSON, X), dtype))
+
+
+@each_setting
+def test_every_setting_follows_the_reference(setting):
+    X = features(150)
+    y, found = targets(POISSON, X), []
+    for module in (ps, reference):
+        net = make_network(module, POISSON)
+        history = net.fit(X, y, epochs=5, batch_size=32, optimizer=SETTINGS[setting](module), validation=0.2)
+        found.append((history.nll, history.validation_nll, history.learning_rate, net.values))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("module", [ps, reference])
+def test_steps_by_the_book(module):
+    """One step of each setting on a layer whose gradient is known."""
+    X, y = np.array([[1.0, 2.0]]), np.array([0.0])
+
+    def after(optimizer, steps=1):
+        net = module.Network([module.Dense(2, 1)], module.Gaussian(), rng=0)
+        net.values[...] = [1.0, 1.0, 1.0]
+        net.fit(X, y, epochs=steps, optimizer=optimizer, start=False)
+        return net.values
+
+    gradient = np.array([4.0, 8.0, 4.0])  # the mean is 4 too large
+    np.testing.assert_allclose(after(module.SGD(0.01)), 1 - 0.01 * gradient)
+    np.testing.assert_allclose(after(module.SGD(0.01, weight_decay=0.5)), [0.995, 0.995, 1.0] - 0.01 * gradient)
+    norm = np.sqrt(96.0)
+    np.testing.assert_allclose(after(module.SGD(0.01, clip_norm=2.0)), 1 - 0.02 * gradient / norm)
+    np.testing.assert_allclose(after(module.SGD(0.01, clip_norm=20.0)), 1 - 0.01 * gradient)
+    np.testing.assert_allclose(after(module.SGD(0.01, momentum=0.5, nesterov=True)), 1 - 0.015 * gradient)
+    moved = after(module.AdamW(0.01, weight_decay=0.5))
+    np.testing.assert_allclose(moved, [0.985, 0.985, 0.99], rtol=1e-7)
+
+
+def test_schedules():
+    done = np.array([0.5, 1.0, 2.0, 3.5, 5.0, 9.0])
+    np.testing.assert_allclose(ps.Warmup(0.4, 2).rates(done, []), [0.1, 0.2, 0.4, 0.4, 0.4, 0.4])
+    np.testing.assert_allclose(ps.Warmup(0.4, 0).rates(done, []), 0.4)
+    half = 0.1 + 0.4 * 0.5 * (1 + np.cos(np.pi / 2))
+    np.testing.assert_allclose(ps.Cosine(0.5, 5, 2, 0.1).rates(done, []), [0.125, 0.25, 0.5, half, 0.1, 0.1])
+    plateau = ps.Plateau(1.0, factor=0.1, patience=2, floor=0.05)
+    for nll, rate in (([], 1), ([3, 2, 1], 1), ([1, 1], 1), ([1, 2, 1], 0.1), ([1, 2, 3, 4, 5], 0.05), ([1, 2, 0], 1)):
+        np.testing.assert_allclose(plateau.rates(done, nll), rate)
+    history = make_network(ps).fit(features(40), features(40)[:, 0], epochs=4, optimizer=ps.SGD(ps.Warmup(0.01, 4)))
+    np.testing.assert_allclose(history.learning_rate, [0.0025, 0.005, 0.0075, 0.01])
+
+
+@pytest.mark.parametrize("schedule", [ps.Cosine(1e-2, 4), ps.Plateau(1e-2), ps.Warmup(1e-2)])
+def test_a_schedule_is_saved(schedule, tmp_path):
+    net = make_network(ps)
+    X = features(40)
+    net.fit(X, X[:, 0], epochs=2, optimizer=ps.AdamW(schedule, clip_norm=1.0))
+    net.save(tmp_path / "net.npz")
+    other = ps.Network.load(tmp_path / "net.npz")
+    assert other.optimizer == net.optimizer
+    for each in (net, other):
+        each.fit(X, X[:, 0], epochs=2)
+    assert np.array_equal(net.values, other.values)
+
+
+@pytest.mark.parametrize(
+    "make,words",
+    [
+        (lambda: ps.SGD(nesterov=True), "nesterov needs momentum"),
+        (lambda: ps.SGD(weight_decay=-1.0), "weight_decay must be finite and >= 0"),
+        (lambda: ps.Adam(clip_norm=0.0), "clip_norm must be finite and > 0"),
+        (lambda: ps.Cosine(1e-3, 1.0, warmup=2.0), "epochs must be finite and > 2"),
+        (lambda: ps.Plateau(1e-3, factor=1.0), "factor must be in"),
+        (lambda: ps.Warmup(0.0), "peak must be finite and > 0"),
+        (lambda: ps.LayerNorm(3, 0.0), "epsilon must be finite and > 0"),
+    ],
+)
+def test_settings_are_checked(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
 
 
 # ---- what goes wrong ----
