@@ -12,5 +12,6 @@ from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup
 __all__ = [
     "GELU", "SGD", "Adam", "AdamW", "Bernoulli", "Bound", "Categorical", "Cosine", "Dense", "Gaussian",
     "HeteroscedasticGaussian", "History", "Layer", "LayerNorm", "Loss", "Network", "Optimizer", "Plateau", "Poisson",
-    "ReLU", "Schedule", "SiLU", "Sigmoid", "Tanh", "Total", "Warmup", "isa", "isas", "set_threads", "threads", "use_isa",
+    "ReLU", "Schedule", "SiLU", "Sigmoid", "Tanh", "Total", "Warmup", "isa", "isas", "set_threads", "threads",
+    "use_isa",
 ]  # fmt: skip
