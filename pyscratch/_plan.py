@@ -324,6 +324,8 @@ class Plan:
     def _steps(self, order, rates):
         total, size = self.base, self.batch_size
         for batch, first in enumerate(range(0, len(order), size), 1):
+            if self.net._stopped:
+                raise KeyboardInterrupt
             value = self.step(order[first : first + size], float(rates[batch - 1]))
             if value is None:
                 raise Diverged(batch)
@@ -392,6 +394,8 @@ class EpochPlan(Plan):
             finally:  # an interrupt may come between any two lines
                 net.steps = plan.steps
             batch = plan.batch
+            if net._stopped:
+                raise KeyboardInterrupt
         if status == _native.NOT_FINITE:
             raise Diverged(batch + 1)
         if status in (_native.BAD_TARGET, _native.BAD_LOGIT):  # nothing changed: the Python path says which row and why

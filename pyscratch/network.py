@@ -73,7 +73,7 @@ class Network:
         self._check_width(self.width)
         self.rng = np.random.default_rng(rng)
         self.history = self.optimizer = self._body = None
-        self.steps, self._slots = 0, {}
+        self.steps, self._slots, self._stopped = 0, {}, False
         self._started = False  # whether the last bias was set to the best constant, or the weights were trained
         self._place()
         for layer in self.layers:
@@ -373,6 +373,7 @@ class Network:
         self._started = True
         self._take(optimizer)
         self.gather()
+        self._stopped = False
         plan = _plan.prepare(self, rows, batch_size, optimizer, list(self._slots.values()))
         return _training.run(
             self,
@@ -385,6 +386,10 @@ class Network:
             callbacks=callbacks,
             progress=progress,
         )
+
+    def stop(self):
+        """Ends a `fit` that runs in another thread, at its last finished batch: there it raises KeyboardInterrupt."""
+        self._stopped = True
 
     def start_from(self, y, *, weights=None, offset=None):
         """Sets the bias of the last Dense to the logits of the best constant head for y.

@@ -10,10 +10,11 @@ import sys
 
 import numpy as np
 
-from pyscratch import _native, layers, losses, network, optimizers
+from pyscratch import _native, ensemble, layers, losses, network, optimizers
 from pyscratch._checks import columns
 from pyscratch._loss import Bound, Loss, Total  # noqa: F401  names of `pyscratch` that hold no formula
 from pyscratch._training import History  # noqa: F401
+from pyscratch.ensemble import Mixture  # noqa: F401
 from pyscratch.layers import Layer  # noqa: F401
 from pyscratch.optimizers import Optimizer  # noqa: F401
 from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup  # noqa: F401
@@ -594,3 +595,9 @@ class Network(network.Network):
 
     def _optimizer(self, learning_rate):
         return Adam(learning_rate)
+
+
+class Ensemble(ensemble.Ensemble):
+    """`pyscratch.Ensemble` of this module's networks."""
+
+    _network = Network
