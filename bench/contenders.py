@@ -15,8 +15,8 @@ from pyscratch import Gaussian, Network, _native, compare, layers, losses, refer
 
 REALS = ("float32", "float64")
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of a checked answer, relative to max(1, |exact|)
-HEAD_ROWS = (1_000, 100_000, 4_000_000)
-LABEL_SIZES = ((1_000, 10), (10_000, 10), (4_096, 1_000), (256, 50_000))
+HEAD_ROWS = (32, 1_000, 100_000, 4_000_000)
+LABEL_SIZES = ((32, 10), (1_000, 10), (10_000, 10), (4_096, 1_000), (256, 50_000))
 DENSE_SIZES = (
     (32, 16, 16), (32, 64, 64), (128, 128, 128), (256, 256, 256),
     (1024, 512, 512), (4096, 784, 128), (1024, 1024, 1024),
@@ -70,7 +70,7 @@ def head_cases(quick=False):
     for name, cls in losses.families.items():
         labels = cls.target == _native.LABELS
         sizes = LABEL_SIZES if labels else [(rows,) for rows in HEAD_ROWS]
-        for size in sizes[: 1 if quick else None]:
+        for size in sizes[: 2 if quick else None]:
             for real in REALS:
                 yield "head", name, size, real
 

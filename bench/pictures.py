@@ -19,7 +19,7 @@ STYLE = {
     "ytick.color": INK,
 }  # fmt: skip
 WORDS = {
-    "counts": "a Poisson rate and its band against counts, and which means are impossible",
+    "counts": "a Poisson rate and its band against counts, and how their variance grows with the mean",
     "band": "a band that widens where the noise does",
     "classes": "calibration of probabilities, and the digits that the network is least sure of",
     "overview": "counts and a band that widens, side by side",
