@@ -91,6 +91,7 @@ static int bad_stage(const ps_plan *p, const ps_stage *s, size_t n_in)
     if (s->n_in != n_in || !s->n_out || too_many(p->batch, s->n_out) || too_many(s->n_in, s->n_out)) return 1;
     if (s->activation < 0 || s->activation >= PS_ACTIVATIONS) return 1;
     if (s->kind == PS_ACTIVATION) return s->n_out != n_in;
+    if (s->kind == PS_DROPOUT) return s->n_out != n_in || !(s->rate >= 0 && s->rate < 1);
     if (s->kind == PS_LAYER_NORM) return s->n_out != n_in || !s->W || !s->b;
     return s->kind != PS_DENSE || !s->W || s->activation >= PS_GELU;
 }
@@ -116,7 +117,8 @@ static int bad_rows(const ps_plan *p)
 
 static int bad_optimizer(const ps_plan *p)
 {
-    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++) if (s->kind != PS_ACTIVATION && !s->dW) return 1;
+    for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++)
+        if ((s->kind == PS_DENSE || s->kind == PS_LAYER_NORM) && !s->dW) return 1;
     for (size_t i = 0; i < p->decayed_parts; i++)
         if (p->decayed[2 * i] > p->parameters || p->decayed[2 * i + 1] > p->parameters - p->decayed[2 * i]) return 1;
     if (p->optimizer < 0 || p->optimizer >= PS_OPTIMIZERS || !p->values || !p->gradients || !p->rates) return 1;
@@ -164,19 +166,20 @@ static const void *gathered(const void *from_, size_t bytes, const int64_t *orde
     return to;
 }
 
-static void pass(const ps_stage *s, const Arena *a, size_t count, const void *x, void *y)
+static void pass(const ps_plan *p, const ps_stage *s, const Arena *a, size_t count, const void *x, void *y)
 {
     const Table *t = a->table;
     switch (s->kind) {
     case PS_DENSE: t->dense_forward(count, s->n_in, s->n_out, s->activation, x, s->W, s->b, y, a->workspace); break;
     case PS_LAYER_NORM: t->layer_norm_forward(count, s->n_in, s->epsilon, x, s->W, s->b, y); break;
+    case PS_DROPOUT: ps_dropout(p->real, count, s->n_in, s->rate, s->seed, s->place, p->steps, x, y); break;
     default: t->activation_forward(s->activation, count * s->n_out, x, y);
     }
 }
 
 /* dx is NULL for the first stage: the features need no gradient. */
-static void pass_back(const ps_stage *s, const Arena *a, size_t count, const void *x, const void *y, const void *g,
-                      void *dx)
+static void pass_back(const ps_plan *p, const ps_stage *s, const Arena *a, size_t count, const void *x, const void *y,
+                      const void *g, void *dx)
 {
     const Table *t = a->table;
     switch (s->kind) {
@@ -184,6 +187,9 @@ static void pass_back(const ps_stage *s, const Arena *a, size_t count, const voi
         t->dense_backward(count, s->n_in, s->n_out, s->activation, x, s->W, y, g, dx, s->dW, s->db, a->workspace);
         break;
     case PS_LAYER_NORM: t->layer_norm_backward(count, s->n_in, s->epsilon, x, s->W, g, dx, s->dW, s->db); break;
+    case PS_DROPOUT:
+        if (dx) ps_dropout(p->real, count, s->n_in, s->rate, s->seed, s->place, p->steps, g, dx);
+        break;
     default:
         if (dx) t->activation_backward(s->activation, count * s->n_out, s->activation < PS_GELU ? y : x, g, dx);
     }
@@ -194,7 +200,7 @@ static char *forward(const ps_plan *p, const Arena *a, const void *x, size_t cou
 {
     char *y = a->outputs;
     for (const ps_stage *s = p->stage; s < p->stage + p->stages; x = y, y += output_bytes(p, s++))
-        pass(s, a, count, x, y);
+        pass(p, s, a, count, x, y);
     return y - output_bytes(p, p->stage + p->stages - 1);
 }
 
@@ -205,7 +211,7 @@ static void backward(const ps_plan *p, const Arena *a, const char *x, const char
     for (size_t i = p->stages; i--;) {
         const ps_stage *s = p->stage + i;
         const char *y = z, *in = i ? (z -= output_bytes(p, s - 1)) : x;
-        pass_back(s, a, count, in, y, g, i ? dx : NULL);
+        pass_back(p, s, a, count, in, y, g, i ? dx : NULL);
         char *done = g;
         g = dx, dx = done;
     }
@@ -300,7 +306,7 @@ static void pass_through(const ps_plan *p, const Arena *a, size_t count, const v
 {
     for (size_t i = 0; i < p->stages; i++) {
         void *y = i + 1 == p->stages ? z : a->grad[i % 2];
-        pass(p->stage + i, a, count, x, y);
+        pass(p, p->stage + i, a, count, x, y);
         x = y;
     }
 }

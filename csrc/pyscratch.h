@@ -18,7 +18,7 @@ enum { PS_IDENTITY = 0, PS_TANH = 1, PS_RELU = 2, PS_SIGMOID = 3,           /* a
        PS_GELU = 4, PS_SILU = 5, PS_ACTIVATIONS = 6 };
 enum { PS_OK = 0, PS_BAD_CALL = 1, PS_BAD_TARGET = 2, PS_BAD_LOGIT = 3, PS_BAD_WEIGHT = 4, PS_UNKNOWN_ISA = 5,
        PS_ISA_NOT_HERE = 6, PS_NO_THREADS = 7, PS_NOT_FINITE = 8, PS_STATUSES = 9 };   /* status */
-enum { PS_DENSE = 0, PS_ACTIVATION = 1, PS_LAYER_NORM = 2, PS_KINDS = 3 };  /* kind of a stage */
+enum { PS_DENSE = 0, PS_ACTIVATION = 1, PS_LAYER_NORM = 2, PS_DROPOUT = 3 };  /* kind of a stage */
 enum { PS_SGD = 0, PS_ADAM = 1, PS_OPTIMIZERS = 2 };                        /* optimizer */
 
 /* What belongs to a frozen loss, built once per object. A member that a family does not use is ignored. */
@@ -83,6 +83,12 @@ int ps_layer_norm_forward(int real, size_t rows, size_t width, double epsilon, c
 int ps_layer_norm_backward(int real, size_t rows, size_t width, double epsilon, const void *x, const void *scale,
                            const void *grad, void *dx, void *dscale, void *dshift);
 
+/* Dropout: y = x / (1 - rate) where the word of (column, row) is at least rate 2^32, else 0; the backward pass is the
+ * same on the gradient. The words are those of Philox4x32-10 with the key `seed`; the counter (column / 4, row, step,
+ * place), place being the number of the layer, gives those of four columns. */
+int ps_dropout(int real, size_t rows, size_t width, double rate, uint64_t seed, uint32_t place, int64_t step,
+               const void *x, void *y);
+
 /* Optimizer steps on flat arrays, in place. */
 int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum,
            int nesterov);
@@ -97,14 +103,17 @@ int ps_function(int function, int real, size_t count, const void *a, const void 
 const char *ps_function_name(int function);
 int ps_function_bound(int function, double *ulp, double *floor);
 
-/* A Dense with the activation that follows it, an activation alone, or a layer normalisation; the last two have
- * n_out = n_in, the second no arrays, the third scale and shift as W and b. */
+/* A Dense with the activation that follows it, or one of the others alone: n_out = n_in, and a layer normalisation has
+ * scale and shift as W and b. */
 typedef struct {
     int kind, activation;
     size_t n_in, n_out;
     const void *W, *b;                /* inside the plan's values */
     void *dW, *db;                    /* inside its gradients */
     double epsilon;                   /* of a layer normalisation */
+    double rate;                      /* of dropout */
+    uint64_t seed;
+    uint32_t place;
 } ps_stage;
 
 /* A network with its training rows and its optimizer. Everything belongs to the caller; ps_epoch changes values,

@@ -62,7 +62,7 @@ SCALE_LINKS = ("softplus", "exp", "squareplus", "logvar")  # as ps_options numbe
 ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "gelu": 4, "silu": 5}
 FUSED = ("tanh", "relu", "sigmoid")  # a Dense may end in these; their backward pass starts from the output
 OPTIMIZERS = {"sgd": 0, "adam": 1}
-DENSE, _ACTIVATION, LAYER_NORM = range(3)  # kind of a stage
+DENSE, _ACTIVATION, LAYER_NORM, DROPOUT = range(4)  # kind of a stage
 
 
 def _check(status, explain=None, *details):
@@ -239,6 +239,12 @@ def layer_norm_forward(epsilon, x, scale, shift, y):
 def layer_norm_backward(epsilon, x, scale, grad, dx, dscale, dshift):
     """Gradients of `layer_norm_forward`; ``dx`` may be None."""
     bind_layer_norm_backward(epsilon, x, scale, grad, dx, dscale, dshift)(len(x))
+
+
+def dropout(rate, seed, place, step, x, y):
+    """Y = x / (1 - rate) where an element is kept at this step, else 0; also the way back, from gradient to dx."""
+    rows, width = x.shape
+    _check(lib.ps_dropout(x.itemsize >> 3, rows, width, rate, seed, place, step, _pointer(x), _pointer(y)))
 
 
 def clip(grad, most):
@@ -503,8 +509,10 @@ def _stage_array(stages, width):
     array, keep = _new("ps_stage[]", len(stages)), []
     for place, (layer, activation) in zip(array, stages, strict=True):
         place.kind, place.activation, place.n_in = layer._kind if layer else _ACTIVATION, ACTIVATIONS[activation], width
-        place.n_out = width = layer.n_out if layer else width
+        place.n_out = width = (layer.n_out if layer else None) or width
         place.epsilon = getattr(layer, "epsilon", 0.0)
+        if layer and layer._kind == DROPOUT:
+            place.rate, place.seed, place.place = layer.rate, layer.seed, layer._number
         for member, name in zip(("W", "b", "dW", "db"), layer._arrays if layer else (), strict=False):
             keep.append(_pointer(getattr(layer, name)))
             setattr(place, member, keep[-1])

@@ -36,10 +36,10 @@ class Body:
     x : ndarray (capacity, n_in)
         To be filled before `forward`.
     z, g : ndarray (capacity, width)
-        The logits, and their gradient, to be filled before `backward` (None without gradients).
+        The logits, and their gradient, to be filled before `backward`.
     """
 
-    def __init__(self, stack, n_in, capacity, dtype, gradients=True):
+    def __init__(self, stack, n_in, capacity, dtype):
         dtype = np.dtype(dtype)
         self.x = np.zeros((capacity, n_in), dtype)
         self._forward, backward = [], []
@@ -55,8 +55,8 @@ class Body:
         workspace = np.empty(max(largest, 1), np.uint8)
         x, dx = self.x, None
         for layer, activation in stages:
-            y = np.zeros((capacity, layer.n_out if layer else x.shape[1]), dtype)
-            g = np.zeros_like(y) if gradients else None
+            y = np.zeros((capacity, getattr(layer, "n_out", None) or x.shape[1]), dtype)
+            g = np.zeros_like(y)
             forward, back = _bind_stage(layer, activation, x, y, g, dx, workspace)
             self._forward.append(forward)
             if back:
@@ -78,31 +78,41 @@ class Body:
 
 
 def _bind_stage(layer, activation, x, y, g, dx, workspace):
-    """The calls forward and back (None where there is nothing to do, or without g) of one stage on its buffers."""
+    """The calls forward and back (None where there is nothing to do) of one stage on its buffers."""
     back = None
     if layer is None:
         kept = y if activation in _native.FUSED else x
         if dx is not None:
             back = _native.bind_activation_backward(kept, activation, g, dx)
         return _native.bind_activation_forward(x, activation, y), back
+    if isinstance(layer, layers.Dropout):
+        if dx is not None:
+            back = _bind_dropout(layer, g, dx)
+        return _bind_dropout(layer, x, y), back
     if isinstance(layer, layers.LayerNorm):
-        if g is not None:
-            back = _native.bind_layer_norm_backward(
-                layer.epsilon, x, layer.scale, g, dx, layer.dscale, layer.dshift
-            )
+        back = _native.bind_layer_norm_backward(layer.epsilon, x, layer.scale, g, dx, layer.dscale, layer.dshift)
         return _native.bind_layer_norm_forward(layer.epsilon, x, layer.scale, layer.shift, y), back
-    if g is not None:
-        back = _native.bind_dense_backward(x, layer.W, activation, y, g, dx, layer.dW, layer.db, workspace)
+    back = _native.bind_dense_backward(x, layer.W, activation, y, g, dx, layer.dW, layer.db, workspace)
     return _native.bind_dense_forward(x, layer.W, layer.b, activation, y, workspace), back
 
 
-def _stages(stack):
-    """(layer with parameters, "identity" or the activation that a Dense ends in), and (None, activation) for others."""
+def _bind_dropout(layer, x, y):
+    def call(count):
+        _native.dropout(layer.rate, layer.seed, layer._number, layer._step, x[:count], y[:count])
+
+    return call
+
+
+def _stages(stack, training=True):
+    """(layer, "identity" or the activation that a Dense ends in), and (None, activation) for one by itself."""
     index = 0
     while index < len(stack):
         layer, after = stack[index], stack[index + 1] if index + 1 < len(stack) else None
         index += 1
-        if not isinstance(layer, (layers.Dense, layers.LayerNorm)):
+        if isinstance(layer, layers.Dropout):
+            if training:
+                yield layer, "identity"
+        elif not isinstance(layer, (layers.Dense, layers.LayerNorm)):
             yield None, layer.name
         elif isinstance(layer, layers.Dense) and getattr(after, "name", "") in _native.FUSED:
             yield layer, after.name
@@ -334,6 +344,19 @@ class Plan:
 
     def step(self, order, rate=None):
         """One batch: returns Σ w nll, or None (and changes nothing) when it is not finite."""
+        try:
+            self._tell(self.net.steps)
+            return self._step(order, self.rate if rate is None else rate)
+        finally:
+            self._tell(None)
+
+    def _tell(self, step):
+        """Tells the layers that want to know which training step it is (None: no more)."""
+        for place, layer in enumerate(self.net.layers):
+            if callable(getattr(layer, "training", None)):
+                layer.training(step, place)
+
+    def _step(self, order, rate):
         count, net, body = len(order), self.net, self.body
         self.X.take(order, 0, body.x[:count], "clip")
         self.head.gather(order)
@@ -342,7 +365,7 @@ class Plan:
             return None
         body.backward(count, g)
         net.gather()
-        self._move(self.rate if rate is None else rate)
+        self._move(rate)
         net.scatter()
         return value
 
@@ -365,6 +388,7 @@ class EpochPlan(Plan):
 
     def _bind(self, rows, optimizer, slots):
         self.given = rows, optimizer, slots
+        self._tell(None)
         net, loss = self.net, self.net.head
         y, weights, offset = rows.y, rows.weights, rows.offset
         self.base = _base(loss, rows, net.width)

@@ -14,8 +14,9 @@ class Forward:
 
     def __init__(self, net, capacity):
         self.net, self.capacity, self.plan = net, capacity, None
-        if net.n_in is not None and all(map(_plan.is_native, net.layers)):
-            self.plan = _native.PredictionPlan(list(_plan._stages(net.layers)), net.n_in, net.dtype, capacity)
+        self.stages = list(_plan._stages(net.layers, training=False)) if all(map(_plan.is_native, net.layers)) else []
+        if net.n_in is not None and self.stages:
+            self.plan = _native.PredictionPlan(self.stages, net.n_in, net.dtype, capacity)
 
     def __call__(self, x, z):
         """Logits of the ready rows x into z; where z is None (the width is not known yet) they are returned."""
@@ -58,7 +59,7 @@ class Predictor:
         self._forward, self._call = Forward(net, rows), None
         name = _mean_in_c(net.head)
         if self._forward.plan is not None and name:
-            loss, stages = net.head, list(_plan._stages(net.layers))
+            loss, stages = net.head, self._forward.stages
             call = _native.batch_call(
                 loss, net.outputs, net.width, net.dtype, loss.target, None, None, None, **{name: self.mean}
             )

@@ -31,7 +31,7 @@ import numpy as np
 from pyscratch import _native
 from pyscratch._storage import options_of
 
-__all__ = ["GELU", "Dense", "Layer", "LayerNorm", "ReLU", "Sigmoid", "SiLU", "Tanh"]
+__all__ = ["GELU", "Dense", "Dropout", "Layer", "LayerNorm", "ReLU", "Sigmoid", "SiLU", "Tanh"]
 
 _IDENTITY = 0  # the activation of a Dense that is not fused with one
 
@@ -65,6 +65,12 @@ class Layer:
         """From g = d loss / d output of the last `forward`: fills the gradients, returns d loss / d x."""
         raise NotImplementedError(f"{type(self).__name__} does not say backward(g)")
 
+    def training(self, step, place):
+        """Called before each training step with the steps taken so far and the layer's place, then with step None.
+
+        Between the two calls `forward` and `backward` belong to training; otherwise to prediction.
+        """
+
     def parameters(self):
         """Pairs (value, gradient) of arrays. A layer that overrides this holds its own arrays."""
         return [(getattr(self, name), getattr(self, "d" + name)) for name in self.shapes()]
@@ -77,7 +83,7 @@ class Layer:
     def _description(self):
         """A copy without parameters: what the constructor made."""
         layer = copy.copy(self)
-        for name in (*self._held, "_held", "_x", "_y"):
+        for name in (*self._held, "_held", "_x", "_y", "_step", "_number"):
             layer.__dict__.pop(name, None)
         return copy.deepcopy(layer)
 
@@ -240,6 +246,60 @@ class LayerNorm(Layer):
         return dx
 
 
+class Dropout(Layer):
+    """In training each element is 0 with probability ``rate``, else ``x / (1 - rate)`` (Srivastava et al., 2014).
+
+    A prediction lets everything pass. Which elements are dropped depends on the seed, the layer's place, the step, the
+    row of the batch and the column, through Philox4x32-10 (Salmon et al., 2011): the same in both reals, on every
+    instruction set and in the reference.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+    seed : int, optional
+        In [0, 2^64). None: the network draws one.
+    """
+
+    _kind, _arrays = _native.DROPOUT, ()
+    _step = None
+
+    def __init__(self, rate=0.5, seed=None):
+        if isinstance(rate, bool) or not isinstance(rate, numbers.Real):
+            raise TypeError(f"rate must be a number, got {rate!r}")
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate must be in [0, 1), got {rate!r}")
+        self.rate = float(rate)
+        self.seed = None if seed is None else operator.index(seed)
+        if self.seed is not None and not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed must be in [0, 2^64), got {seed!r}")
+
+    def draw(self, rng):
+        """The seed, unless it was given."""
+        if self.seed is None:
+            self.seed = int(rng.integers(2**63))
+        return {}
+
+    def training(self, step, place):
+        """Drop elements until it is called with step None."""
+        self._step, self._number = step, place
+
+    def forward(self, x):
+        """x (rows, n) with dropped elements in training, else unchanged."""
+        x = _reals("x", x, self)
+        return x if self._step is None else self._masked(x)
+
+    def backward(self, g):
+        """The gradient of what was kept."""
+        g = _reals("g", g, self)
+        return g if self._step is None else self._masked(g)
+
+    def _masked(self, x):
+        y = np.empty_like(x)
+        _native.dropout(self.rate, self.seed, self._number, self._step, x, y)
+        return y
+
+
 class _Activation(Layer):
     """One function of every element. Kept is what the derivative is taken from: the output, or else the input."""
 
@@ -297,7 +357,7 @@ class SiLU(_Activation):
     name = "silu"
 
 
-NATIVE = (Dense, LayerNorm, Tanh, ReLU, Sigmoid, GELU, SiLU)  # whose arithmetic is ours in C
+NATIVE = (Dense, LayerNorm, Dropout, Tanh, ReLU, Sigmoid, GELU, SiLU)  # whose arithmetic is ours in C
 
 
 def _size(name, value):

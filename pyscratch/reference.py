@@ -520,6 +520,30 @@ class SiLU(layers.SiLU):
         return g * (s + times(s * rest, x))
 
 
+class Dropout(layers.Dropout):
+    """`pyscratch.Dropout` in NumPy."""
+
+    def _masked(self, x):
+        rows, width = x.shape
+        row, group = np.meshgrid(np.arange(rows), np.arange(-(-width // 4)), indexing="ij")
+        words = philox([group, row, self._step % 2**32, self._number], self.seed)
+        words = np.stack(words, axis=-1).reshape(rows, -1)[:, :width]
+        keep = words >= np.uint64(self.rate * 2.0**32 + 0.5)
+        return np.where(keep, x * x.dtype.type(1.0 / (1.0 - self.rate)), x.dtype.type(0))
+
+
+def philox(counter, seed):
+    """Philox4x32-10 (Salmon et al., 2011): four arrays of words for four arrays of counters and a key of 64 bits."""
+    low, half = np.uint64(2**32 - 1), np.uint64(32)
+    c = [np.asarray(word, np.uint64) for word in np.broadcast_arrays(*counter)]
+    key = [seed % 2**32, seed >> 32]
+    for _ in range(10):
+        a, b = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [(b >> half) ^ c[1] ^ np.uint64(key[0]), b & low, (a >> half) ^ c[3] ^ np.uint64(key[1]), a & low]
+        key = [(key[0] + 0x9E3779B9) % 2**32, (key[1] + 0xBB67AE85) % 2**32]
+    return c
+
+
 class LayerNorm(layers.LayerNorm):
     """`pyscratch.LayerNorm` in NumPy."""
 

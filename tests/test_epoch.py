@@ -102,6 +102,7 @@ def test_bodies_of_other_shapes(activation, batch_size):
         [ps.Dense(5, 8), act(), act(), ps.Dense(8, 1), ps.Tanh()],
         [ps.Dense(5, 3), ps.Dense(3, 40), act(), ps.Dense(40, 1)],
         [ps.LayerNorm(5), ps.Dense(5, 11), ps.LayerNorm(11), act(), ps.Dense(11, 1)],
+        [ps.Dropout(0.2), ps.Dense(5, 11), act(), ps.Dropout(), ps.Dense(11, 6), ps.Dropout(0.1), ps.Dense(6, 1)],
     ]
     X = features(70)
     y = targets(POISSON, X)
