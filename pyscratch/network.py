@@ -7,7 +7,7 @@ import numbers
 
 import numpy as np
 
-from pyscratch import _data, _native, _plan, _storage, _training, layers, losses, optimizers
+from pyscratch import _data, _native, _plan, _storage, _training, glm, layers, losses, optimizers
 from pyscratch._loss import Loss
 from pyscratch._predictor import BLOCK, Forward, Predictor
 from pyscratch._training import whole
@@ -386,6 +386,14 @@ class Network:
             callbacks=callbacks,
             progress=progress,
         )
+
+    def fit_exact(self, X, y, *, weights=None, offset=None, steps=100):
+        """Maximum likelihood of a network that is one Dense layer with one logit; see `pyscratch.glm.fit`."""
+        return glm.fit(self, X, y, weights=weights, offset=offset, steps=steps)
+
+    def covariance(self, X, y, *, weights=None, offset=None, kind="fisher"):
+        """Covariance of its coefficients, "fisher", "observed" or "robust"; see `pyscratch.glm.covariance`."""
+        return glm.covariance(self, X, y, weights=weights, offset=offset, kind=kind)
 
     def stop(self):
         """Ends a `fit` that runs in another thread, at its last finished batch: there it raises KeyboardInterrupt."""
