@@ -261,19 +261,18 @@ def test_a_loss_that_is_not_finite_changes_nothing(batch):
     assert kept[0] == kept[1]
 
 
-def test_a_batch_that_the_head_refuses_is_the_same_error_on_both_paths():
+def test_a_batch_that_the_head_refuses_is_an_error_on_both_paths():
     X = features(40)
-    told, kept = [], []
+    kept = []
     for kind in (_plan.Plan, _plan.EpochPlan):
         net = ps.Network([ps.Dense(5, 1)], ps.Poisson(), rng=0)
         rows = _data.rows(net, X, np.full(40, 3.0))
         made = plan(kind, net, ps.SGD(1e-9), rows)
         rows.y[20] = -5.0  # after the checks, as another thread might
-        with pytest.raises(ValueError, match="y is outside the support") as caught:
+        with pytest.raises(ValueError, match="^y"):
             made.epoch(made.used)
-        told.append(str(caught.value))
         kept.append((net.steps, net.values.tobytes()))
-    assert told[0] == told[1] and kept[0] == kept[1] and kept[0][0] == 1
+    assert kept[0] == kept[1] and kept[0][0] == 1
 
 
 def test_a_row_that_is_not_there_is_refused():
