@@ -3,11 +3,21 @@
 #include "families/heteroscedastic_gaussian.h"
 #include "families/bernoulli.h"
 #include "families/poisson.h"
+#include "families/gamma.h"
+#include "families/negative_binomial.h"
+#include "families/tweedie.h"
 #include "families/categorical.h"
 
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
 
 static const HeadRow head_rows[] = {
-    ROW(gaussian, identity), ROW(heteroscedastic_gaussian, identity), ROW(bernoulli, logit), ROW(poisson, log),
+    ROW(gaussian, identity), ROW(gaussian, log), ROW(gaussian, logit), ROW(gaussian, softplus),
+    ROW(heteroscedastic_gaussian, identity),
+    ROW(bernoulli, logit), ROW(bernoulli, probit), ROW(bernoulli, cloglog), ROW(bernoulli, loglog), ROW(bernoulli, cauchit),
+    ROW(binomial, logit), ROW(binomial, probit), ROW(binomial, cloglog),
+    ROW(poisson, log), ROW(poisson, softplus), ROW(poisson, sqrt), ROW(poisson, identity),
+    ROW(gamma, log), ROW(gamma, canonical), ROW(gamma, reciprocal_softplus),
+    ROW(negative_binomial, log), ROW(negative_binomial, softplus),
+    ROW(tweedie, log), ROW(tweedie, softplus),
     ROW(categorical, softmax),
 };

@@ -23,3 +23,11 @@ INLINE V binomial_base(Obs o) { return -vlog_choose(o.y + o.y2, o.y); }
 
 LIKELIHOOD(bernoulli, 1, outside_unit, NULL)
 HEAD(bernoulli, logit, bernoulli_logit, 1, PROPORTION, NULL, HOT)
+LINKED(bernoulli, probit, PROPORTION | CHAINED, NULL, COLD)
+LINKED(bernoulli, cloglog, PROPORTION | CHAINED, NULL, COLD)
+LINKED(bernoulli, loglog, PROPORTION | CHAINED, NULL, COLD)
+LINKED(bernoulli, cauchit, PROPORTION | CHAINED, NULL, COLD)
+LIKELIHOOD(binomial, 2, outside_counts, binomial_base)
+HEAD(binomial, logit, bernoulli_logit, 1, PROPORTION, NULL, COLD)
+HEAD(binomial, probit, bernoulli_probit, 1, PROPORTION | CHAINED, NULL, COLD)
+HEAD(binomial, cloglog, bernoulli_cloglog, 1, PROPORTION | CHAINED, NULL, COLD)

@@ -11,3 +11,6 @@ INLINE V gaussian_base(Obs o) { return C(0.5) * vlog(C(6.283185307179586477) * o
 
 LIKELIHOOD(gaussian, 1, outside_reals, gaussian_base)
 LINKED(gaussian, identity, CANONICAL, NULL, HOT)
+LINKED(gaussian, log, CHAINED, NULL, COLD)
+LINKED(gaussian, logit, CHAINED, NULL, COLD)
+LINKED(gaussian, softplus, CHAINED, NULL, COLD)

@@ -11,3 +11,6 @@ INLINE V poisson_base(Obs o) { return vlog_factorial(o.y); }
 
 LIKELIHOOD(poisson, 1, outside_counts, poisson_base)
 LINKED(poisson, log, CANONICAL, NULL, HOT)
+LINKED(poisson, softplus, CHAINED, NULL, COLD)
+LINKED(poisson, sqrt, CHAINED, negative, COLD)
+LINKED(poisson, identity, CHAINED, not_positive, COLD)
