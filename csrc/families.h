@@ -17,7 +17,9 @@ static const HeadRow head_rows[] = {
     ROW(binomial, logit), ROW(binomial, probit), ROW(binomial, cloglog),
     ROW(poisson, log), ROW(poisson, softplus), ROW(poisson, sqrt), ROW(poisson, identity),
     ROW(gamma, log), ROW(gamma, canonical), ROW(gamma, reciprocal_softplus),
+    ROW(gamma_shape, log), ROW(gamma_shape, canonical), ROW(gamma_shape, reciprocal_softplus),
     ROW(negative_binomial, log), ROW(negative_binomial, softplus),
+    ROW(negative_binomial_concentration, log), ROW(negative_binomial_concentration, softplus),
     ROW(tweedie, log), ROW(tweedie, softplus),
     ROW(categorical, softmax),
 };

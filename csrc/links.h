@@ -6,25 +6,29 @@
 /* A link of the mean. up = slope / mean and down = slope / rest, the slopes of log mean and of -log rest. */
 typedef struct {
     V mean, rest, log_mean, log_rest, inverse;   /* rest = 1 - mean, inverse = 1 / mean */
-    V slope, up, down, bend;                     /* slope = dmean/dz, bend = d log slope / dz */
+    V slope, up, down;                           /* slope = dmean/dz */
+    V bend, up_slope, down_slope, inverse_bend;  /* d log slope / dz, dup/dz, ddown/dz, d2inverse/dz2 */
 } Mean;
 
 INLINE Mean identity_link(V z)
 {
-    return (Mean){.mean = z, .log_mean = vlog(z), .inverse = C(1) / z, .slope = C(1), .up = C(1) / z, .bend = C(0)};
+    V per = C(1) / z;
+    return (Mean){.mean = z, .log_mean = vlog(z), .inverse = per, .slope = C(1), .up = per, .bend = C(0),
+                  .up_slope = -per * per};
 }
 
 INLINE Mean log_link(V z)
 {
-    V mean = vexp(z);
-    return (Mean){.mean = mean, .log_mean = z, .inverse = vexp(-z), .slope = mean, .up = C(1), .bend = C(1)};
+    V mean = vexp(z), inverse = vexp(-z);
+    return (Mean){.mean = mean, .log_mean = z, .inverse = inverse, .slope = mean, .up = C(1), .bend = C(1),
+                  .up_slope = C(0), .inverse_bend = inverse};
 }
 
-INLINE Mean sqrt_link(V z)                       /* mean = z^2, z >= 0: variance-stabilising for counts */
+INLINE Mean sqrt_link(V z)                       /* mean = z^2, z > 0: variance-stabilising for counts */
 {
     V per = C(1) / z;
     return (Mean){.mean = z * z, .log_mean = C(2) * vlog(z), .inverse = per * per, .slope = C(2) * z, .up = C(2) * per,
-                  .bend = per};
+                  .bend = per, .up_slope = C(-2) * per * per};
 }
 
 /* mean = -1 / z, z < 0: canonical for the Gamma. (With +1 / z the gradient would be minus the residual.) */
@@ -32,79 +36,148 @@ INLINE Mean canonical_link(V z)
 {
     V mean = C(-1) / z;
     return (Mean){.mean = mean, .log_mean = -vlog(-z), .inverse = -z, .slope = mean * mean, .up = mean,
-                  .bend = C(2) * mean};
+                  .bend = C(2) * mean, .up_slope = mean * mean, .inverse_bend = C(0)};
 }
 
 INLINE Mean logit_link(V z)
 {
     Logistic l = logistic(z);
+    V slope = l.sigmoid * l.rest;
     return (Mean){.mean = l.sigmoid, .rest = l.rest, .log_mean = -(max_(-z, C(0)) + l.log1p_t),
-                  .log_rest = -(max_(z, C(0)) + l.log1p_t), .slope = l.sigmoid * l.rest, .up = l.rest,
-                  .down = l.sigmoid, .bend = l.rest - l.sigmoid};
+                  .log_rest = -(max_(z, C(0)) + l.log1p_t), .slope = slope, .up = l.rest, .down = l.sigmoid,
+                  .bend = -vtanh(C(0.5) * z), .up_slope = -slope, .down_slope = slope};
 }
 
-/* softplus and what its tail needs: left of TAIL log h = z - t/2 with t = exp(z) (the next term, 5 t^2 / 24, is below half
- * an ulp), where log(softplus) would first lose digits and then be -infinity; h'/h -> 1 - t/2. */
+/* Softplus h and what its tail needs: left of TAIL log h = z - t/2 with t = exp(z) (the next term, 5 t^2 / 24, is below
+ * half an ulp), where log(softplus) would first lose digits and then be -infinity; up = h'/h -> 1 - t/2, and
+ * up' = up (1 - sigmoid - up), where for z < 0 the bracket is (log1p(t) - t) / ((1 + t) log1p(t)). */
 #define SOFTPLUS_TAIL C(REAL_BITS == 32 ? -15 : -33)
-INLINE Mean softplus_link(V z)
+typedef struct { V value, log, inverse, slope, rest, up, up_slope; } Softplus;
+INLINE Softplus softplus_of(V z)
 {
     Logistic l = logistic(z);
     Mask tail = z < SOFTPLUS_TAIL;
-    return (Mean){.mean = l.softplus, .log_mean = select(tail, z - C(0.5) * l.t, vlog(l.softplus)),
-                  .inverse = C(1) / l.softplus, .slope = l.sigmoid,
-                  .up = select(tail, C(1) - C(0.5) * l.t, l.sigmoid / l.softplus), .bend = l.rest};
+    V inverse = C(1) / l.softplus, per = l.sigmoid * inverse;
+    V up = select(tail, C(1) - C(0.5) * l.t, per);
+    V left = select(tail, C(-0.5) * l.t, vlog1pmx(l.t) / ((C(1) + l.t) * l.log1p_t));
+    return (Softplus){.value = l.softplus, .log = select(tail, z - C(0.5) * l.t, vlog(l.softplus)), .inverse = inverse,
+                      .slope = l.sigmoid, .rest = l.rest, .up = up,
+                      .up_slope = up * select(z < C(0), left, l.rest - per)};
+}
+INLINE Mean softplus_link(V z)
+{
+    Softplus s = softplus_of(z);
+    return (Mean){.mean = s.value, .log_mean = s.log, .inverse = s.inverse, .slope = s.slope, .up = s.up, .bend = s.rest,
+                  .up_slope = s.up_slope};
 }
 
 /* mean = 1 / softplus(z): positive and decreasing, a safe stand-in for the reciprocal at the end of a network. */
 INLINE Mean reciprocal_softplus_link(V z)
 {
-    Mean s = softplus_link(z);
-    return (Mean){.mean = s.inverse, .log_mean = -s.log_mean, .inverse = s.mean, .slope = -s.up * s.inverse, .up = -s.up,
-                  .bend = s.bend - C(2) * s.up};
+    Softplus s = softplus_of(z);
+    return (Mean){.mean = s.inverse, .log_mean = -s.log, .inverse = s.value, .slope = -s.up * s.inverse, .up = -s.up,
+                  .bend = s.rest - C(2) * s.up, .up_slope = -s.up_slope, .inverse_bend = s.slope * s.rest};
 }
 
+/* The inverse Mills ratio beyond its argument, r - x with r = phi(x) / Phi(-x). From 3 (float32) or 4 on it is the
+ * continued fraction 1 / (x + 2 / (x + 3 / (x + ...))), without cancellation (Abramowitz and Stegun 26.2.14). */
+INLINE V mills_excess(V x, V r)
+{
+    enum { DEPTH = REAL_BITS == 32 ? 16 : 32 };
+    V far = max_(x, C(REAL_BITS == 32 ? 3 : 4)), f = far;
+    for (int k = DEPTH; k > 1; k--) f = far + C(k) / f;
+    return select(x < far, r - x, C(1) / f);
+}
 INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
 {
     Normal n = normal(z);
+    V x = abs_(z), outer = select(z < C(0), n.ratio, n.rest_ratio);
+    V excess = mills_excess(x, outer);
+    V up_excess = select(z < C(0), excess, n.ratio + z), down_excess = select(z < C(0), n.rest_ratio - z, excess);
     return (Mean){.mean = n.cdf, .rest = n.rest, .log_mean = n.log_cdf, .log_rest = n.log_rest, .slope = n.density,
-                  .up = n.ratio, .down = n.rest_ratio, .bend = -z};
+                  .up = n.ratio, .down = n.rest_ratio, .bend = -z, .up_slope = -times(n.ratio, up_excess),
+                  .down_slope = times(n.rest_ratio, down_excess)};
 }
 
-/* mean = 1 - exp(-x), x = exp(z).  log mean = log(-expm1(-x)) or log1p(-exp(-x)), whichever keeps its digits (Maechler
- * 2012), and z - x/2 where x is tiny; up = x / expm1(x), with limits 1 and 0. */
+/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0 */
+INLINE V bernoulli_ratio(V x)
+{
+    V grown = vexpm1(x);
+    return select(x < C(REAL_MIN), C(1), select(grown > C(REAL_MAX), C(0), x / grown));
+}
+/* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
+INLINE V bernoulli_excess(V x, V ratio)
+{
+    static const real table[] = {1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160, -5.2841901386874932e-10};
+    V w = x * x;
+    return select(x < C(0.5), fma_(w, poly(w, table, REAL_BITS == 32 ? 3 : 6), C(0.5) * x), x + (ratio - C(1)));
+}
+/* mean = 1 - exp(-x), x = exp(z).  log mean is z - x/2 where x is tiny; up = x / expm1(x). */
 INLINE Mean cloglog_link(V z)
 {
-    V x = vexp(z), rest = vexp(-x), mean = -vexpm1(-x), grown = vexpm1(x);
-    V log_mean = select(x < C(0.6931471805599453094), vlog(mean), vlog1p(-rest));
-    return (Mean){.mean = mean, .rest = rest, .log_mean = select(z < SOFTPLUS_TAIL, z - C(0.5) * x, log_mean),
-                  .log_rest = -x, .slope = times(rest, x),
-                  .up = select(z < SOFTPLUS_TAIL, C(1) - C(0.5) * x, select(grown > C(REAL_MAX), C(0), x / grown)),
-                  .down = x, .bend = C(1) - x};
+    V x = vexp(z), rest = exp_nonpositive(-x), up = bernoulli_ratio(x), slope = times(rest, x);
+    Mask tail = z < SOFTPLUS_TAIL;
+    return (Mean){.mean = -expm1_nonpositive(-x), .rest = rest, .log_mean = select(tail, z - C(0.5) * x, vlog1mexp(x)),
+                  .log_rest = -x, .slope = slope, .up = up, .down = x, .bend = C(1) - x,
+                  .up_slope = -times(up, bernoulli_excess(x, up)), .down_slope = x};
 }
 
 INLINE Mean loglog_link(V z)                     /* mean = exp(-exp(-z)): cloglog mirrored */
 {
     Mean c = cloglog_link(-z);
     return (Mean){.mean = c.rest, .rest = c.mean, .log_mean = c.log_rest, .log_rest = c.log_mean, .slope = c.slope,
-                  .up = c.down, .down = c.up, .bend = -c.bend};
+                  .up = c.down, .down = c.up, .bend = -c.bend, .up_slope = -c.down_slope, .down_slope = -c.up_slope};
 }
 
-/* mean = 1/2 + atan(z) / pi.  For |z| > 1 the small side is atan(i) / pi with i = 1 / |z|, and its slope over itself is
- * i (i / atan i) / (1 + i^2), which underflows nowhere. */
+/* mean = 1/2 + atan(z) / pi.  Beyond |z| = 1, with i = 1 / |z|, the slope i^2 / (pi (1 + i^2)) over the smaller side is
+ * i (i / (pi small)) / (1 + i^2), which underflows nowhere; i / (pi small) -> 1. */
 INLINE Mean cauchit_link(V z)
 {
     V a = abs_(z), i = C(1) / a, per_pi = C(0.3183098861837906715);
     Mask wide = a > C(1), right = z > C(0);
-    V arc = atan_unit(select(wide, i, a));
-    V small = select(wide, arc * per_pi, C(0.5) - arc * per_pi), big = C(1) - small;
-    V ratio = select(i == C(0), C(1), i / arc);
-    V near_slope = per_pi / (C(1) + a * a), steep = select(wide, i * ratio / (C(1) + i * i), near_slope / small);
-    V slope = select(wide, per_pi * i * i / (C(1) + i * i), near_slope), flat = slope / big;
-    V log_small = vlog(small), log_big = vlog1p(-small);
+    V x = select(wide, i, a), per = C(1) / fma_(x, x, C(1)), arc = per_pi * atan_unit(x);
+    V small = select(wide, arc, C(0.5) - arc), big = C(1) - small;
+    V slope = per_pi * per * select(wide, i * i, C(1)), flat = slope / big;
+    V ratio = select(i < C(REAL_MIN), C(1), i * per_pi / small);
+    V steep = select(wide, i * ratio * per, slope / small);
+    V up = select(right, flat, steep), down = select(right, steep, flat);
+    V bend = C(-2) * per * select(wide, copysign_(i, z), z), log_small = vlog(small), log_big = vlog1p(-small);
     return (Mean){.mean = select(right, big, small), .rest = select(right, small, big),
                   .log_mean = select(right, log_big, log_small), .log_rest = select(right, log_small, log_big),
-                  .slope = slope, .up = select(right, flat, steep), .down = select(right, steep, flat),
-                  .bend = select(wide, C(-2) * copysign_(i, z) / (C(1) + i * i), C(-2) * z / (C(1) + a * a))};
+                  .slope = slope, .up = up, .down = down, .bend = bend, .up_slope = up * (bend - up), .down_slope = down * (bend + down)};
+}
+
+/* Each link out of line, for the pairs that are not inlined. Second derivatives are skipped where nobody asks. */
+typedef void Link(V z, int want, Mean *m);
+INLINE void hand_back(Mean m, int want, Mean *out)
+{
+    out->mean = m.mean, out->rest = m.rest, out->log_mean = m.log_mean, out->log_rest = m.log_rest;
+    out->inverse = m.inverse, out->slope = m.slope, out->up = m.up, out->down = m.down;
+    if (!(want & (CURVATURE | NOTHING))) return;
+    out->bend = m.bend, out->up_slope = m.up_slope, out->down_slope = m.down_slope, out->inverse_bend = m.inverse_bend;
+}
+#define LINK(link) APART void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
+LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) LINK(reciprocal_softplus)
+LINK(probit) LINK(cloglog) LINK(loglog) LINK(cauchit)
+
+/* a^2 / b from their logarithms where both have overflowed or are 0. */
+INLINE V square_over(V a, V log_a, V b, V log_b)
+{
+    V x = a * (a / b);
+    return any_lane(is_nan(x)) ? select(is_nan(x), vexp(C(2) * log_a - log_b), x) : x;
+}
+
+/* A ratio x = a / b of positive numbers, which may both have overflown or both be 0, and what does not overflow where they
+ * do: t is the smaller of x and 1 / x. p = 1 / (1 + x), q = x / (1 + x). */
+typedef struct { Mask above; V x, log_x, log1p_t, log1p_x, p, q, log_q; } Odds;
+INLINE Odds odds_of(V a, V b, V log_x)
+{
+    V x = a / b;
+    if (any_lane(is_nan(x))) x = select(is_nan(x), vexp(log_x), x);
+    Mask above = x > C(1);
+    V t = select(above, C(1) / x, x), per = C(1) / (C(1) + t), l = log1p_unit(t);
+    return (Odds){.above = above, .x = x, .log_x = log_x, .log1p_t = l, .log1p_x = select(above, log_x + l, l),
+                  .p = select(above, t * per, per), .q = select(above, per, t * per), .log_q = select(above, C(0), log_x) - l};
 }
 
 /* A predicted scale, shape or concentration h(z) + min_scale. 1 / scale = inverse * extra: two factors, since a scale of
@@ -114,6 +187,8 @@ typedef struct {
     V scale, log_scale, inverse, extra;
     V slope, bend;                               /* d log scale / dz, d2 log scale / dz2 */
 } Scale;
+INLINE V steep(Scale s) { return s.slope * s.slope; }
+INLINE V curved(Scale s) { return s.slope * s.slope + s.bend; }  /* of a function of log scale: h'' slope^2 + h' bend */
 
 /* log h = a z exactly, as exp (a = 1) and logvar (a = 1/2, the scale being the root of the variance) have it. */
 INLINE Scale exponential_scale(V z, V a)
@@ -124,26 +199,21 @@ INLINE Scale exponential_scale(V z, V a)
 
 INLINE Scale squareplus_scale(V z)               /* (z + sqrt(z^2 + 4)) / 2; Barron (2021) */
 {
-    V root = sqrt_(z * z + C(4)), big = C(0.5) * (abs_(z) + root), per = C(1) / big;
-    V scale = select(z < C(0), per, big), slope = C(1) / root;
+    V x = abs_(z), root = select(x > C(1e9), x, sqrt_(fma_(z, z, C(4)))), big = C(0.5) * x + C(0.5) * root;
+    V per = C(1) / big, scale = select(z < C(0), per, big), slope = C(1) / root;
     return (Scale){.scale = scale, .log_scale = copysign_(vlog(big), z), .inverse = select(z < C(0), big, per),
-                   .extra = C(1), .slope = slope, .bend = -z * slope * slope * slope};
+                   .extra = C(1), .slope = slope, .bend = -(z * slope) * slope * slope};
 }
 
-/* (h'/h)' = h'/h (1 - sigmoid - h'/h), where for z < 0 the bracket is (log1p(t) - t) / ((1 + t) log1p(t)). */
 INLINE Scale softplus_scale(V z)
 {
-    Logistic l = logistic(z);
-    Mask tail = z < SOFTPLUS_TAIL, far = z < C(REAL_BITS == 32 ? -80 : -700);
-    Scale s = {.scale = l.softplus, .inverse = C(1) / l.softplus, .extra = C(1)};
-    s.slope = select(tail, C(1) - C(0.5) * l.t, l.sigmoid * s.inverse);
-    s.log_scale = select(tail, z - C(0.5) * l.t, vlog(s.scale));
+    Softplus h = softplus_of(z);
+    Mask far = z < C(REAL_BITS == 32 ? -80 : -700);
+    Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up, .bend = h.up_slope};
     if (any_lane(far)) {
         V root = min_(vexp(C(-0.5) * z), C(REAL_MAX));
         s.inverse = select(far, root, s.inverse), s.extra = select(far, root, s.extra);
     }
-    V left = select(tail, C(-0.5) * l.t, vlog1pmx(l.t) / ((C(1) + l.t) * l.log1p_t));
-    s.bend = s.slope * select(z < C(0), left, l.rest - l.sigmoid * s.inverse);
     return s;
 }
 
@@ -156,11 +226,27 @@ INLINE Scale floored_scale(Scale s, V floor)
 }
 
 /* The choice is the same for every row of a call: a branch that is always predicted, not a select. */
-INLINE Scale scale_of(V z, Fixed f)
+APART Scale any_scale(V z, const Fixed *fixed)
 {
+    Fixed f = *fixed;
     Scale s = f.scale_link == PS_SOFTPLUS ? softplus_scale(z)
             : f.scale_link == PS_SQUAREPLUS ? squareplus_scale(z)
             : exponential_scale(z, C(f.scale_link == PS_LOGVAR ? 0.5 : 1.0));
     return f.floored ? floored_scale(s, f.min_scale) : s;
+}
+INLINE Scale scale_of(V z, const Obs *o) { return o->bare ? softplus_scale(z) : any_scale(z, &o->fixed); }
+
+/* What gamma functions say of a predicted shape k, whose value may have overflowed or be 0 where log k is fine:
+ * nll = log Gamma(k) - k log k + k, score = k (digamma(k) - log k), information = k^2 trigamma(k) - k. */
+#define SMALLEST C(REAL_BITS == 32 ? 1e-15 : 1e-60)             /* small enough for the limit to hold to the last digit */
+#define LARGEST C(REAL_BITS == 32 ? 1e30 : 1e290)
+typedef struct { V nll, score, information; } Shape;
+INLINE Shape shape_of(V k, V log_k, int want)
+{
+    V inside = max_(min_(k, LARGEST), SMALLEST);
+    GammaShape g = gamma_shape(inside);
+    V nll = select(k < SMALLEST, -log_k, select(k > LARGEST, C(HALF_LOG_2PI) - C(0.5) * log_k, g.nll));
+    return (Shape){.nll = nll, .score = inside * g.score,
+                   .information = want & (CURVATURE | FISHER) ? shape_information(inside) : C(0)};
 }
 #endif

@@ -19,8 +19,19 @@ typedef struct {
     V count;                       /* y + y2 of pairs, otherwise 1                                         */
     Fixed fixed;
     int want;                      /* what the kernel wants: to leave out what is costly and not wanted    */
+    int bare;                      /* a constant 1 in the loops of HOT rows, where a scale has the default link */
 } Obs;
 
+/* a b with 0 inf = 0 whichever is 0; see also `times`. */
+INLINE V product(V a, V b) { return select(either(a == C(0), b == C(0)), C(0), a * b); }
+
+/* Beside what table.h names, `want` may ask for: */
+enum { NOTHING = 32 };
+/* Of a family of counts: the nll of y = 0, minus log P(0), and its derivatives over itself. It reaches 0, and they do
+ * not: what ZeroInflated and Hurdle are made of. */
+typedef struct { V nll, log_nll, up[2], bend[2], cross; } None;
+
+enum { PAIRS = MAX_LOGITS * (MAX_LOGITS - 1) / 2 };   /* of logits: 01, 02, 12 */
 typedef struct {
     V nll;                         /* without the terms in y alone: see the base measures                            */
     V mean, variance;              /* of the distribution, NaN where it does not exist                               */
@@ -28,18 +39,20 @@ typedef struct {
     V inverse;                     /* 1 / mean, from families whose residual is relative                             */
     V param[MAX_LOGITS];           /* where a family has more parameters than its mean                               */
     V grad[MAX_LOGITS];            /* dnll/dz: a family with a residual has none to state                            */
-    V curv[MAX_LOGITS];            /* diagonal of d2nll/dz2                                                          */
-    V fisher[MAX_LOGITS];          /* diagonal of its expectation                                                    */
-    V slope, up, bend;             /* dmean/dz, d log mean / dz and d log slope / dz, from the link                  */
-    V leverage, tilt;              /* slope / V(mean) and slope V'(mean) / V(mean), V the variance function          */
+    V curv[MAX_LOGITS];            /* diagonal of d2nll/dz2: a family with its canonical link has none to state      */
+    V fisher[MAX_LOGITS];          /* diagonal of its expectation: the same                                          */
+    V curv_pair[PAIRS], fisher_pair[PAIRS];   /* beside the diagonal                                                 */
+    V slope, up, down;             /* dmean/dz, d log mean / dz and -d log rest / dz, from the link                  */
+    V leverage;                    /* slope / V(mean), V the variance function                                       */
+    None none;
 } Point;
 
 typedef Point Family(Obs o);
-typedef Mask Support(V y, Fixed fixed);     /* true where y is outside, NaN included */
+typedef Mask Support(V y, Mask whole);      /* true where y is outside, NaN included */
 typedef Mask Domain(V z);                   /* true where the link is not defined; NaN is inside: it makes NaN */
 typedef V Base(Obs o);                      /* the part of nll that depends on y alone: minus the log base measure */
 
-/* How a family's gradient is made. With a canonical link leverage and tilt are 1 and d slope: nothing but the residual. */
+/* How a family's gradient is made. With a canonical link the leverage is 1: nothing but the residual. */
 enum {
     OWN = 0,                       /* the family states it                                                    */
     CANONICAL = 1,                 /* mean - y                                                                */
@@ -54,20 +67,23 @@ enum {
 INLINE V residual(Point p, Obs o, int kind)
 {
     if (kind & RELATIVE) return C(1) - o.y * p.inverse;
+    if (kind & PROPORTION && kind & CHAINED) return times(o.y2, p.mean) - times(o.y, p.rest);  /* may be infinite */
     return kind & PROPORTION ? o.y2 * p.mean - o.y * p.rest : p.mean - o.y;
 }
 
-/* Gradient and curvature of a family whose variance is dispersion x V(mean), by the chain of the link; a generalised
- * linear model's score and information, McCullagh & Nelder (1989), section 2.5. */
+/* Gradient and Fisher information of a family whose variance is dispersion x V(mean), by the chain of the link; a
+ * generalised linear model's score and information, McCullagh & Nelder (1989), section 2.5. The leverage of a proportion
+ * is slope / (mean rest): mean and rest times that are down and up, which stay finite where it does not. */
 INLINE Point with_gradient(Point p, Obs o, int kind)
 {
+    V per = o.fixed.per_dispersion, leverage = kind & CHAINED && !(kind & PROPORTION) ? p.leverage : C(1);
+    Point q = p;
     if (kind == OWN) return p;
-    V per = o.fixed.per_dispersion;
-    V g = residual(p, o, kind) * per;
-    p.grad[0] = kind & CHAINED ? g * p.leverage : g;
-    V information = kind & RELATIVE ? p.up : p.slope;
-    p.fisher[0] = (kind & CHAINED ? information * p.leverage : information) * per * o.count;
-    p.curv[0] = kind & CHAINED ? p.fisher[0] + p.grad[0] * (p.bend - p.tilt) : p.fisher[0];
+    if (kind == (PROPORTION | CHAINED)) q.mean = p.down, q.rest = p.up;
+    V information = kind & RELATIVE ? p.up : kind & PROPORTION ? product(q.mean, q.rest) : p.slope;
+    p.grad[0] = residual(q, o, kind) * leverage * per;
+    p.fisher[0] = information * leverage * per * o.count;
+    if (!(kind & CHAINED)) p.curv[0] = p.fisher[0];
     return p;
 }
 
@@ -86,18 +102,17 @@ INLINE Fixed fixed_by(const ps_options *options)
 }
 
 /* Supports that several families share; NaN is outside of all. */
-INLINE Mask outside_reals(V y, Fixed f) { (void)f; return negate(is_finite(y)); }
-INLINE Mask outside_unit(V y, Fixed f) { (void)f; return negate(both(y >= C(0), y <= C(1))); }
-INLINE Mask outside_open_unit(V y, Fixed f) { (void)f; return negate(both(y > C(0), y < C(1))); }
-INLINE Mask outside_positive(V y, Fixed f) { (void)f; return negate(both(y > C(0), is_finite(y))); }
-INLINE Mask outside_nonnegative(V y, Fixed f) { (void)f; return negate(both(y >= C(0), is_finite(y))); }
-INLINE Mask outside_counts(V y, Fixed f)
+INLINE Mask outside_reals(V y, Mask whole) { (void)whole; return negate(is_finite(y)); }
+INLINE Mask outside_unit(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), y <= C(1))); }
+INLINE Mask outside_open_unit(V y, Mask whole) { (void)whole; return negate(both(y > C(0), y < C(1))); }
+INLINE Mask outside_positive(V y, Mask whole) { (void)whole; return negate(both(y > C(0), is_finite(y))); }
+INLINE Mask outside_nonnegative(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), is_finite(y))); }
+INLINE Mask outside_counts(V y, Mask whole)      /* whole: in which lanes it must be a whole number */
 {
-    return either(outside_nonnegative(y, f), both(f.integer, negate(is_whole(y))));
+    return either(outside_nonnegative(y, whole), both(whole, negate(is_whole(y))));
 }
 
 /* Domains of links. */
 INLINE Mask not_positive(V z) { return z <= C(0); }
 INLINE Mask not_negative(V z) { return z >= C(0); }
-INLINE Mask negative(V z) { return z < C(0); }
 #endif

@@ -1,6 +1,5 @@
-/* pointwise.h: the loop for one, two or three logits per observation. It is written once and inlined into each family
- * with constant arguments. One output per row is the fast layout (logits of an observation side by side); several
- * outputs (blocks along the row) pass through tiles that stay in L1. */
+/* pointwise.h: the loops for one, two or three logits per observation. One output per row is the fast
+ * layout (logits of an observation side by side); several outputs (blocks along the row) pass through tiles in L1. */
 #ifndef POINTWISE_H
 #define POINTWISE_H
 
@@ -36,83 +35,133 @@ INLINE Rows rows_of(const ps_call *c)
                   c->fisher};
 }
 
-INLINE Rows rows_at(Rows r, size_t i, int logits, int targets)
+INLINE Rows rows_at(Rows r, size_t i, size_t logits, size_t second, size_t targets)
 {
 #define AT(p, step) ((p) ? (p) + (step) * i : (p))
-    size_t n = (size_t)logits;
-    return (Rows){AT(r.z, n), AT(r.offset, 1), AT(r.y, (size_t)targets), AT(r.weights, 1), AT(r.nll, 1), AT(r.grad, n),
-                  AT(r.params, n), AT(r.mean, 1), AT(r.variance, 1), AT(r.curvature, n), AT(r.fisher, n)};
+    return (Rows){AT(r.z, logits), AT(r.offset, 1), AT(r.y, targets), AT(r.weights, 1), AT(r.nll, 1), AT(r.grad, logits),
+                  AT(r.params, logits), AT(r.mean, 1), AT(r.variance, 1), AT(r.curvature, second), AT(r.fisher, second)};
 #undef AT
 }
 
-INLINE void weigh(V *x, int logits, V w, Mask live)             /* 0 * inf = 0: a row of weight 0 is not read */
-{
-    for (int k = 0; k < logits; k++) x[k] = select(live, x[k] * w, C(0));
-}
-
-/* What a row of the registry fixes; every member is a constant where the loops are inlined. */
+/* What a row of the registry fixes: a likelihood and a link, each one function for LANES observations, so that every pair
+ * costs a line. A formula in terms of the logits has no link. One general loop calls them for whatever is asked. A HOT
+ * row has loops of its own besides, into which the same formulas are inlined, for what training asks for: the gradient,
+ * or value and gradient, and nothing else. The bits are the same either way. */
+typedef void Likelihood(const Obs *o, const Mean *m, int kind, Point *p);
+typedef int BareKernel(const Rows *r, size_t count, const ps_call *c, int want, double *sum, size_t *bad);
 typedef struct {
-    Family *family;
+    Likelihood *likelihood;
+    Link *link;                                  /* NULL: the likelihood reads the logits */
+    BareKernel *bare;                            /* of a HOT row, else NULL */
     Support *outside;
     Domain *undefined;                           /* NULL: the link is defined everywhere */
     int kind, logits, targets;                   /* how the gradient is made; reals per observation in z, in y */
-    int hot;                                     /* HOT: kernels of its own with and without value and weights */
 } Spec;
-enum { COLD = 0, HOT = 1 };
 typedef struct { Mask y, z; } Wrong;             /* targets outside the support, logits outside the domain */
 
-/* Reads, evaluates and writes the LANES observations from i on. bare: targets and gradient are there, nothing else
- * is, and a predicted scale has the default link. */
-INLINE Wrong pointwise_step(const Spec k, int want, int bare, Rows r, size_t i, Fixed fixed, V scale, Sum *sum)
+INLINE Wrong wrong_of(Support *outside, Domain *undefined, int targets, int known, const Obs *o)
 {
-    size_t at = i * (size_t)k.logits;
-    int weighted = !bare && r.weights, known = bare || r.y;
-    V y[MAX_LOGITS] = {C(0), C(0)};
-    if (known) load_logits(y, r.y + i * (size_t)k.targets, k.targets);
-    Obs o = {.y = y[0], .y2 = k.targets == 2 && known ? y[1] : C(1) - y[0], .fixed = fixed, .want = want};
-    o.count = k.targets == 2 && known ? o.y + o.y2 : C(1);
-    load_logits(o.z, r.z + at, k.logits);
-    if (!bare && r.offset) o.z[0] = o.z[0] + load(r.offset + i);
-    Point p = with_gradient(k.family(o), o, k.kind);
-    Mask live = first_lanes((size_t)LANES);
-    if (weighted) {
-        V w = load(r.weights + i);
-        live = w > C(0);
-        weigh(&p.nll, 1, w, live), weigh(p.grad, k.logits, w, live);
-        weigh(p.curv, k.logits, w, live), weigh(p.fisher, k.logits, w, live);
-    }
-    if (want & VALUE) *sum = add(*sum, p.nll);
-    if (want & VALUE && !bare && r.nll) store(r.nll + i, p.nll);
-    for (int j = 0; j < k.logits; j++) p.grad[j] = p.grad[j] * scale;
-    if (want & GRAD && (bare || r.grad)) store_logits(r.grad + at, p.grad, k.logits);
-    if (want & MORE) {
-        if (r.params) store_logits(r.params + at, k.logits == 1 ? &p.mean : p.param, k.logits);
-        if (r.mean) store(r.mean + i, p.mean);
-        if (r.variance) store(r.variance + i, p.variance);
-        if (r.curvature) store_logits(r.curvature + at, p.curv, k.logits);
-        if (r.fisher) store_logits(r.fisher + at, p.fisher, k.logits);
-    }
     Wrong wrong = {first_lanes(0), first_lanes(0)};
-    if (known) wrong.y = k.outside(y[0], fixed);
-    if (known && k.targets == 2) wrong.y = either(wrong.y, k.outside(y[1], fixed));
-    if (k.undefined) wrong.z = k.undefined(o.z[0]);
-    if (weighted) wrong.y = both(wrong.y, live), wrong.z = both(wrong.z, live);
+    if (known) wrong.y = outside(o->y, o->fixed.integer);
+    if (known && targets == 2) wrong.y = either(wrong.y, outside(o->y2, o->fixed.integer));
+    if (undefined) wrong.z = undefined(o->z[0]);
     return wrong;
 }
-
-INLINE int pointwise_loop(const Spec k, int want, int bare, Rows r, size_t count, const ps_call *c, double *sum,
-                          size_t *bad)
+INLINE int status_of(Wrong wrong, size_t i, size_t *bad)
 {
-    Fixed fixed = fixed_by(c->options);
+    Mask any = either(wrong.y, wrong.z);
+    if (!any_lane(any)) return PS_OK;
+    *bad = i + (size_t)first_lane(any);
+    return first_lane(wrong.y) == first_lane(any) ? PS_BAD_TARGET : PS_BAD_LOGIT;
+}
+
+/* Targets and gradient are there, nothing else is, and a predicted scale has the default link. */
+INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, Domain *undefined, int want, const Rows *r,
+                     size_t count, const ps_call *c, double *sum, size_t *bad)
+{
+    Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1), .bare = 1};
     V scale = C(c->scale);
     Sum s = no_sum();
-    if (bare) fixed.scale_link = PS_SOFTPLUS, fixed.floored = 0;          /* constants, which the loop is compiled for */
     for (size_t i = 0; i < count; i += (size_t)LANES) {
-        Wrong wrong = pointwise_step(k, want, bare, r, i, fixed, scale, &s);
-        Mask any = either(wrong.y, wrong.z);
-        if (!any_lane(any)) continue;
-        *bad = i + (size_t)first_lane(any);
-        return first_lane(wrong.y) == first_lane(any) ? PS_BAD_TARGET : PS_BAD_LOGIT;
+        o.y = load(r->y + i), o.y2 = C(1) - o.y;
+        load_logits(o.z, r->z + i * (size_t)logits, logits);
+        Point p = with_gradient(family(o), o, kind);
+        if (want & VALUE) s = add(s, p.nll);
+        for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
+        store_logits(r->grad + i * (size_t)logits, p.grad, logits);
+        int status = status_of(wrong_of(outside, undefined, 1, 1, &o), i, bad);
+        if (status != PS_OK) return status;
+    }
+    *sum += total_of(s);
+    return PS_OK;
+}
+
+/* What is wanted of a family's answer is handed back; the rest is dead code, or skipped. */
+INLINE void answer(Point p, int want, int logits, Point *out)
+{
+    out->nll = p.nll;
+    for (int k = 0; k < logits; k++) out->grad[k] = p.grad[k];
+    if (want & MEAN) {
+        out->mean = p.mean, out->variance = p.variance;
+        for (int k = 0; k < logits; k++) out->param[k] = logits == 1 ? p.mean : p.param[k];
+    }
+    for (int k = 0; want & CURVATURE && k < logits; k++) out->curv[k] = p.curv[k];
+    for (int k = 0; want & CURVATURE && k < logits * (logits - 1) / 2; k++) out->curv_pair[k] = p.curv_pair[k];
+    for (int k = 0; want & FISHER && k < logits; k++) out->fisher[k] = p.fisher[k];
+    for (int k = 0; want & FISHER && k < logits * (logits - 1) / 2; k++) out->fisher_pair[k] = p.fisher_pair[k];
+    if (want & NOTHING) out->none = p.none;
+}
+
+INLINE void weigh(V *x, int count, V w, Mask live)              /* 0 * inf = 0: a row of weight 0 is not read */
+{
+    for (int k = 0; k < count; k++) x[k] = select(live, x[k] * w, C(0));
+}
+/* The diagonal, or with PS_BLOCK the matrix row by row. */
+APART void store_second(real *p, const V *diagonal, const V *pair, int logits, int block)
+{
+    if (!block) { store_logits(p, diagonal, logits); return; }
+    for (int i = 0; i < LANES; i++) for (int j = 0; j < logits; j++) for (int k = 0; k < logits; k++)
+        *p++ = lane(j == k ? diagonal[j] : pair[j + k - 1], i);
+}
+
+/* Anything asked of any family. */
+APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_call *c, double *sum, size_t *bad)
+{
+    int block = c->flags & PS_BLOCK, known = r.y != NULL, logits = k->logits, pairs = logits * (logits - 1) / 2;
+    size_t n = (size_t)logits, second = block ? n * n : n;
+    Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1)};
+    Mean m;
+    Point p;
+    Sum s = no_sum();
+    V y[MAX_LOGITS] = {C(0), C(0)}, scale = C(c->scale);
+    for (size_t i = 0; i < count; i += (size_t)LANES) {
+        if (known) load_logits(y, r.y + i * (size_t)k->targets, k->targets);
+        o.y = y[0], o.y2 = k->targets == 2 ? y[1] : C(1) - y[0];
+        if (k->targets == 2 && known) o.count = o.y + o.y2;
+        load_logits(o.z, r.z + i * n, logits);
+        if (r.offset) o.z[0] = o.z[0] + load(r.offset + i);
+        if (k->link) k->link(o.z[0], want, &m);
+        k->likelihood(&o, &m, k->kind, &p);
+        Wrong wrong = wrong_of(k->outside, k->undefined, k->targets, known, &o);
+        if (r.weights) {
+            V w = load(r.weights + i);
+            Mask live = w > C(0);
+            wrong.y = both(wrong.y, live), wrong.z = both(wrong.z, live);
+            weigh(&p.nll, 1, w, live), weigh(p.grad, logits, w, live);
+            if (want & CURVATURE) weigh(p.curv, logits, w, live), weigh(p.curv_pair, pairs, w, live);
+            if (want & FISHER) weigh(p.fisher, logits, w, live), weigh(p.fisher_pair, pairs, w, live);
+        }
+        if (want & VALUE) s = add(s, p.nll);
+        if (r.nll) store(r.nll + i, p.nll);
+        for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
+        if (r.grad) store_logits(r.grad + i * n, p.grad, logits);
+        if (r.params) store_logits(r.params + i * n, p.param, logits);
+        if (r.mean) store(r.mean + i, p.mean);
+        if (r.variance) store(r.variance + i, p.variance);
+        if (r.curvature) store_second(r.curvature + i * second, p.curv, p.curv_pair, logits, block);
+        if (r.fisher) store_second(r.fisher + i * second, p.fisher, p.fisher_pair, logits, block);
+        int status = status_of(wrong, i, bad);
+        if (status != PS_OK) return status;
     }
     *sum += total_of(s);
     return PS_OK;
@@ -120,9 +169,10 @@ INLINE int pointwise_loop(const Spec k, int want, int bare, Rows r, size_t count
 
 /* The last, incomplete vector goes through copies whose missing observations repeat the last one; their weight is 0,
  * which keeps them out of sums and checks. */
+enum { SECOND = MAX_LOGITS * MAX_LOGITS };
 typedef struct { real z[MAX_LOGITS * LANES], offset[LANES], y[2 * LANES], weights[LANES], nll[LANES], mean[LANES],
-                 variance[LANES], grad[MAX_LOGITS * LANES], params[MAX_LOGITS * LANES], curvature[MAX_LOGITS * LANES],
-                 fisher[MAX_LOGITS * LANES]; } Tail;
+                 variance[LANES], grad[MAX_LOGITS * LANES], params[MAX_LOGITS * LANES], curvature[SECOND * LANES],
+                 fisher[SECOND * LANES]; } Tail;
 
 /* The part of a Tile or Tail that stands for an array which was given. */
 #define STAND_IN(t, r) {(t)->z, (r).offset ? (t)->offset : NULL, (r).y ? (t)->y : NULL, (t)->weights, \
@@ -141,41 +191,33 @@ APART Rows tail_in(Tail *t, Rows r, size_t count, size_t logits, size_t targets)
     }
     return (Rows)STAND_IN(t, r);
 }
-APART void tail_out(Rows r, const Tail *t, size_t count, size_t logits)
+APART void tail_out(Rows r, const Tail *t, size_t count, size_t logits, size_t second)
 {
 #define OUT(member, per) if (r.member) memcpy(r.member, t->member, count * (per) * sizeof(real))
     OUT(nll, 1); OUT(mean, 1); OUT(variance, 1);
-    OUT(grad, logits); OUT(params, logits); OUT(curvature, logits); OUT(fisher, logits);
+    OUT(grad, logits); OUT(params, logits); OUT(curvature, second); OUT(fisher, second);
 #undef OUT
 }
 
 /* ---- all rows, one output each ---- */
-typedef int RowsKernel(Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad);
-
-/* What a kernel does not want disappears: {gradient, value and gradient} of a HOT row. Everything else (weights, further
- * quantities, other rows, the last incomplete vector) goes through one general loop: the same formulas, the same bits. */
-INLINE int pointwise_rows(const Spec k, Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad)
+APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad)
 {
     Tail t;
-    size_t whole = count - count % (size_t)LANES, left = count - whole, first = 0, n = (size_t)k.logits;
-    Rows last = rows_at(r, whole, k.logits, k.targets);
-    int usual = c->options->scale_link == PS_SOFTPLUS && !(c->options->min_scale > 0), status = PS_OK;
-    int bare = k.hot && usual && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll;
-    if (bare && want == GRAD) status = pointwise_loop(k, GRAD, 1, r, whole, c, sum, bad);
-    else if (bare) status = pointwise_loop(k, VALUE | GRAD, 1, r, whole, c, sum, bad);
-    for (int part = bare; part < 2 && status == PS_OK; part++) {
-        if (part == 1 && !left) break;
-        if (part == 1) r = tail_in(&t, last, left, n, (size_t)k.targets), first = whole, whole = (size_t)LANES;
-        status = pointwise_loop(k, want, 0, r, whole, c, sum, bad);
-        if (part == 1) *bad += first, tail_out(last, &t, left, n);
-    }
+    size_t left = count % (size_t)LANES, whole = count - left, n = (size_t)k->logits, second = c->flags & PS_BLOCK ? n * n : n;
+    int usual = c->options->scale_link == PS_SOFTPLUS && !(c->options->min_scale > 0), status;
+    int bare = k->bare && usual && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll;
+    if (bare) status = k->bare(&r, whole, c, want, sum, bad);
+    else status = general_loop(k, want, r, whole, c, sum, bad);
+    if (status != PS_OK || !left) return status;
+    r = rows_at(r, whole, n, second, (size_t)k->targets);
+    status = general_loop(k, want, tail_in(&t, r, left, n, (size_t)k->targets), (size_t)LANES, c, sum, bad);
+    tail_out(r, &t, left, n, second), *bad += whole;
     return status;
 }
 
 /* ---- several outputs per row: tiles of at most TILE observations, laid out as rows with one output ---- */
 typedef struct { real z[MAX_LOGITS * TILE], offset[TILE], y[2 * TILE], weights[TILE], nll[TILE], mean[TILE], variance[TILE],
-                 grad[MAX_LOGITS * TILE], params[MAX_LOGITS * TILE], curvature[MAX_LOGITS * TILE],
-                 fisher[MAX_LOGITS * TILE]; } Tile;
+                 grad[MAX_LOGITS * TILE], params[MAX_LOGITS * TILE], curvature[SECOND * TILE], fisher[SECOND * TILE]; } Tile;
 typedef struct { size_t row, rows, column, columns, outputs; } Window;
 
 /* Between blocks along a row, (rows, logits * outputs), and logits side by side, (observations, logits). */
@@ -191,36 +233,49 @@ APART void scatter(real *p, const real *tile, Window w, size_t logits)
     for (size_t i = 0; i < w.rows; i++) for (size_t j = 0; j < w.columns; j++) for (size_t k = 0; k < logits; k++)
         p[((w.row + i) * logits + k) * w.outputs + w.column + j] = tile[(i * w.columns + j) * logits + k];
 }
+/* The matrices of a row's outputs, spread over the matrix of the row: outputs do not touch each other. */
+APART void scatter_second(real *p, const real *tile, Window w, size_t logits, int block)
+{
+    size_t width = logits * w.outputs;
+    if (!block) { scatter(p, tile, w, logits); return; }
+    for (size_t i = 0; p && i < w.rows; i++) {
+        real *row = p + (w.row + i) * width * width;
+        if (!w.column) memset(row, 0, width * width * sizeof(real));
+        for (size_t j = 0; j < w.columns; j++) for (size_t k = 0; k < logits; k++) for (size_t l = 0; l < logits; l++)
+            row[(k * w.outputs + w.column + j) * width + l * w.outputs + w.column + j]
+                = tile[((i * w.columns + j) * logits + k) * logits + l];
+    }
+}
 
-APART int pointwise_tile(RowsKernel *kernel, size_t logits, size_t targets, Window w, const ps_call *c, int want,
-                         double *sum, size_t *bad)
+APART int pointwise_tile(const Spec *k, Window w, const ps_call *c, int want, double *sum, size_t *bad)
 {
     Tile t;
     Rows all = rows_of(c);
-    gather(t.z, all.z, w, logits), gather(t.offset, all.offset, w, 1), gather(t.y, all.y, w, targets);
+    size_t logits = (size_t)k->logits;
+    int block = c->flags & PS_BLOCK;
+    gather(t.z, all.z, w, logits), gather(t.offset, all.offset, w, 1), gather(t.y, all.y, w, (size_t)k->targets);
     for (size_t e = 0; all.weights && e < w.rows * w.columns; e++) t.weights[e] = all.weights[w.row + e / w.columns];
     Rows r = STAND_IN(&t, all);
     if (!all.weights) r.weights = NULL;
-    int status = kernel(r, w.rows * w.columns, c, want, sum, bad);
+    int status = pointwise_rows(k, r, w.rows * w.columns, c, want, sum, bad);
     if (status != PS_OK) return *bad = w.row + *bad / w.columns, status;
     for (size_t e = 0; all.nll && e < w.rows * w.columns; e++)
         all.nll[w.row + e / w.columns] = (w.column || e % w.columns ? all.nll[w.row + e / w.columns] : 0) + t.nll[e];
     scatter(all.grad, t.grad, w, logits), scatter(all.params, t.params, w, logits), scatter(all.mean, t.mean, w, 1);
-    scatter(all.variance, t.variance, w, 1), scatter(all.curvature, t.curvature, w, logits);
-    scatter(all.fisher, t.fisher, w, logits);
+    scatter(all.variance, t.variance, w, 1), scatter_second(all.curvature, t.curvature, w, logits, block);
+    scatter_second(all.fisher, t.fisher, w, logits, block);
     return PS_OK;
 }
 
-APART int pointwise_head(RowsKernel *kernel, size_t logits, size_t targets, const ps_call *c, int want, double *sum,
-                         size_t *bad)
+APART int pointwise_head(const Spec *k, const ps_call *c, int want, double *sum, size_t *bad)
 {
     size_t d = c->outputs, tall = d < TILE ? TILE / d : 1;
-    if (c->width != d * logits || (c->y && c->target_kind != (targets == 2 ? PS_PAIRS : PS_REALS)))
+    if (c->width != d * (size_t)k->logits || (c->y && c->target_kind != (k->targets == 2 ? PS_PAIRS : PS_REALS)))
         return PS_BAD_CALL;
-    if (d == 1) return kernel(rows_of(c), c->rows, c, want, sum, bad);
+    if (d == 1) return pointwise_rows(k, rows_of(c), c->rows, c, want, sum, bad);
     for (size_t row = 0; row < c->rows; row += tall) for (size_t column = 0; column < d; column += TILE) {
         Window w = {row, c->rows - row < tall ? c->rows - row : tall, column, d - column < TILE ? d - column : TILE, d};
-        int status = pointwise_tile(kernel, logits, targets, w, c, want, sum, bad);
+        int status = pointwise_tile(k, w, c, want, sum, bad);
         if (status != PS_OK) return status;
     }
     return PS_OK;
@@ -250,7 +305,7 @@ INLINE V base_weights(const real *weights, size_t e, size_t count, size_t d)
     return load(part);
 }
 
-INLINE int base_loop(Base *base, Support *outside, size_t targets, const ps_call *c, double *sum, size_t *bad)
+APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call *c, double *sum, size_t *bad)
 {
     size_t d = c->outputs, count = c->rows * d;
     real part[LANES], *nll = c->nll;
@@ -262,8 +317,8 @@ INLINE int base_loop(Base *base, Support *outside, size_t targets, const ps_call
         Mask live = w > C(0);
         o.y = base_targets(c->y, e, count, d, targets, 0);
         o.y2 = targets == 2 ? base_targets(c->y, e, count, d, targets, 1) : C(1) - o.y;
-        Mask wrong = both(live, targets == 2 ? either(outside(o.y, o.fixed), outside(o.y2, o.fixed))
-                                             : outside(o.y, o.fixed));
+        Mask wrong = both(live, targets == 2 ? either(outside(o.y, o.fixed.integer), outside(o.y2, o.fixed.integer))
+                                             : outside(o.y, o.fixed.integer));
         if (any_lane(wrong)) return *bad = row_of(e + (size_t)first_lane(wrong), d), PS_BAD_TARGET;
         V b = select(live, w * base(o), C(0));
         s = add(s, b), store(part, b);
@@ -277,19 +332,38 @@ INLINE int base_loop(Base *base, Support *outside, size_t targets, const ps_call
 
 /* Once per likelihood: reals in a target, support, terms in y alone. */
 #define LIKELIHOOD(likelihood, targets, outside, base) \
-    static Support *const likelihood##_support = outside; \
+    INLINE Mask likelihood##_support(V y, Mask whole) { return outside(y, whole); } \
     enum { likelihood##_targets = targets }; \
     static int likelihood##_terms(const ps_call *c, double *sum, size_t *bad) \
     { return base_loop(base, outside, targets, c, sum, bad); }
-/* Once per link: the kernels of a formula in terms of the logits. kind says how its gradient is made. */
-#define HEAD(likelihood, link, formula, logits, kind, undefined, hot) \
-    static int likelihood##_##link##_rows(Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad) \
-    { return pointwise_rows((Spec){formula, likelihood##_support, undefined, kind, logits, likelihood##_targets, hot}, \
-                            r, count, c, want, sum, bad); } \
-    static int likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
-    { return pointwise_head(likelihood##_##link##_rows, logits, likelihood##_targets, c, want, sum, bad); }
-/* The same from a likelihood in terms of its mean, likelihood_of, and a link. */
-#define LINKED(likelihood, link, kind, undefined, hot) \
+/* A likelihood in terms of its mean, likelihood_of, for COLD and HOT pairs. */
+#define LINKABLE(likelihood, logits) \
+    APART void likelihood##_apart(const Obs *o, const Mean *m, int kind, Point *p) \
+    { answer(with_gradient(likelihood##_of(*o, *m), *o, kind), o->want, logits, p); }
+#define COLD(likelihood, link, logits, kind, undefined) \
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, logits, kind, undefined)
+#define HOT(likelihood, link, logits, kind) \
     INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); } \
-    HEAD(likelihood, link, likelihood##_##link, 1, kind, undefined, hot)
+    BARE(likelihood, link, likelihood##_##link, logits, kind) \
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
+/* A formula in terms of the logits. */
+#define WHOLE(likelihood, link, formula, logits, kind) \
+    APART void likelihood##_##link##_apart(const Obs *o, const Mean *m, int gradient, Point *p) \
+    { (void)m, (void)gradient; answer(with_gradient(formula(*o), *o, kind), o->want, logits, p); }
+#define COLD_WHOLE(likelihood, link, formula, logits, kind) \
+    WHOLE(likelihood, link, formula, logits, kind) \
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, NULL, logits, kind, NULL)
+#define HOT_WHOLE(likelihood, link, formula, logits, kind) \
+    WHOLE(likelihood, link, formula, logits, kind) BARE(likelihood, link, formula, logits, kind) \
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
+
+#define BARE(likelihood, link, formula, logits, kind) \
+    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum, size_t *bad) \
+    { return want & VALUE ? bare_loop(formula, kind, logits, likelihood##_support, NULL, GRAD | VALUE, r, n, c, sum, bad) \
+                          : bare_loop(formula, kind, logits, likelihood##_support, NULL, GRAD, r, n, c, sum, bad); }
+#define SPEC(likelihood, link, formula, map, bare, logits, kind, undefined) \
+    static const Spec likelihood##_##link##_spec = {formula, map, bare, likelihood##_support, undefined, kind, logits, \
+                                                    likelihood##_targets}; \
+    static int likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
+    { return pointwise_head(&likelihood##_##link##_spec, c, want, sum, bad); }
 #endif

@@ -27,7 +27,8 @@ static ps_call block_of(const ps_call *c, size_t first, size_t rows)
     move(&b.z, logits), move(&b.offset, outputs), move(&b.y, first * target_bytes(c)), move(&b.weights, first * real);
     move_out(&b.nll, first * real), move_out(&b.grad, logits), move_out(&b.params, logits);
     move_out(&b.mean, outputs), move_out(&b.variance, outputs);
-    move_out(&b.curvature, logits), move_out(&b.fisher, logits);
+    size_t second = logits * (c->flags & PS_BLOCK ? c->width : 1);
+    move_out(&b.curvature, second), move_out(&b.fisher, second);
     return b;
 }
 

@@ -49,7 +49,8 @@ typedef struct {
     void *grad;                       /* (rows, width) scale w dnll/dz                                                */
     void *params;                     /* (rows, width) the link: parameters in the layout of the logits               */
     void *mean, *variance;            /* (rows, outputs); a head whose parameters are its mean (Categorical) has params */
-    void *curvature, *fisher;         /* (rows, width) diagonal of w d2nll/dz2, of its expectation                    */
+    void *curvature, *fisher;         /* (rows, width) diagonal of w d2nll/dz2, of its expectation; (rows, width, width)
+                                       * with PS_BLOCK, which heads of K logits per row do not know                   */
     size_t *bad_row;                  /* smallest offending row when the status says so                               */
 } ps_call;
 

@@ -112,13 +112,16 @@ class Loss:
     parameters = ("mean",)  # one block of logits each
     target = _native.REALS  # kind of y
     examples = ({},)  # options that tests, benches and the catalogue try
-    domain = (-math.inf, math.inf)  # where the first logit may lie
+    domains = {}  # by link: between which numbers the first logit must lie, where a link is not defined everywhere
     ulps = {}  # "nll": (ULP of the result, ULP of the largest term): either bound holds
+    link_ulps = {}  # by link: what differs from that
+    approximate = {}  # what is a sum that is cut off, and its relative error
     scipy = None  # name of the distribution in scipy.stats
     support = ""  # which y are possible, in words
     remedy = ""  # what to do about another y
     card = None
     _weighs_targets = False  # whether Σ w depends on y
+    _start_is_exact = True  # whether `_start` is the best constant, not only near it
 
     _passes = _quantities.PASSES  # which output of `_head` each quantity is; None if it has to be asked by itself
 
@@ -139,7 +142,8 @@ class Loss:
 
     def _freeze(self, **options):
         vars(self).update(options, _options=options)
-        vars(self)["link"] = Link(self, self.name.partition("/")[2])
+        name = self.name.partition("/")[2]
+        vars(self).update(link=Link(self, name), ulps={**self.ulps, **self.link_ulps.get(name, {})})
 
     @property
     def options(self):
@@ -185,6 +189,11 @@ class Loss:
     def _fields(self):
         """The members of the C struct `ps_options` that this family uses."""
         return {}
+
+    @property
+    def domain(self):
+        """Between which numbers the first logit (of each output) must lie."""
+        return self.domains.get(self.link.name, (-math.inf, math.inf))
 
     @property
     def plain(self):
@@ -318,12 +327,12 @@ class Loss:
     def _more(self, which, z, offset=None, y=None, weights=None, shape=None, out=None):
         """One of the outputs that the kernels can compute beside value and gradient."""
         (z, y, kind, rows, outputs, width), offset, weights = self._read(z, y, offset, weights)
-        shape = z.shape if shape is None else (rows,) if outputs == 1 else (rows, outputs)
+        shapes = {None: z.shape, "block": (rows, width, width), "outputs": (rows,) if outputs == 1 else (rows, outputs)}
         if out is None:
-            out = np.empty(shape, z.dtype)
+            out = np.empty(shapes[shape], z.dtype)
         else:
-            _checks.output("out", out, shape, z.dtype, (z, offset, y, weights))
-        self._head(rows, outputs, width, z, offset, kind, y, weights, **{which: out})
+            _checks.output("out", out, shapes[shape], z.dtype, (z, offset, y, weights))
+        self._head(rows, outputs, width, z, offset, kind, y, weights, **{which: out}, block=shape == "block")
         return out
 
     def evaluate(self, z, y=None, *, want=_quantities.USUAL, weights=None, offset=None, reduction="mean"):
@@ -357,13 +366,42 @@ class Loss:
         """Variance of the assumed distribution, in the shape of `mean`; NaN where it has none."""
         return self._more("variance", z, offset, shape="outputs", out=out)
 
-    def curvature(self, z, y, *, weights=None, offset=None, out=None):
-        """Diagonal of the second derivative of w · nll by the logits, per row, in their shape; it may be negative."""
-        return self._more("curvature", z, offset, y, weights, out=out)
+    def curvature(self, z, y, *, weights=None, offset=None, out=None, block=False):
+        """Diagonal of the second derivative of w · nll by the logits, per row, in their shape; it may be negative.
 
-    def fisher(self, z, *, weights=None, offset=None, out=None):
-        """Diagonal of the Fisher information, the expectation of `curvature` under the model: never negative."""
-        return self._more("fisher", z, offset, None, weights, out=out)
+        block: True gives each row's whole matrix (n, width, width). Different outputs of a row share no entry.
+        """
+        return self._more("curvature", z, offset, y, weights, "block" if block else None, out)
+
+    def fisher(self, z, *, weights=None, offset=None, out=None, block=False):
+        """Diagonal of the Fisher information, the expectation of `curvature` under the model: never negative.
+
+        block: True gives each row's whole matrix (n, width, width), symmetric and positive semidefinite.
+        """
+        return self._more("fisher", z, offset, None, weights, "block" if block else None, out)
+
+    def natural_grad(self, z, y, *, offset=None):
+        """The gradient of each row's nll in the metric of the model: Fisher information⁻¹ · gradient, in the logits' shape.
+
+        It does not depend on how the parameters are written (Amari 1998, Natural gradient works efficiently in learning).
+        Where the information has no inverse its pseudoinverse is taken; where it is 0, 0.
+        """
+        grad = self.grad(z, y, offset=offset, reduction="sum")
+        flat = _checks.columns(grad)
+        d = self._block_outputs(flat.shape[1])
+        whole = self.fisher(z, offset=offset, block=True)
+        each = np.stack([whole[:, i::d, i::d] for i in range(d)], 1).astype(F64)  # (n, d, blocks, blocks)
+        gradient = flat.reshape(len(flat), -1, d).transpose(0, 2, 1)
+        unit = np.sqrt(np.einsum("ndii->ndi", each))
+        per = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit > 0)
+        solved = per * np.einsum(
+            "ndij,ndj->ndi", np.linalg.pinv(per[..., None] * each * per[..., None, :], hermitian=True), per * gradient
+        )
+        return solved.transpose(0, 2, 1).reshape(grad.shape).astype(grad.dtype)
+
+    def _block_outputs(self, width):
+        """How many outputs of a row share no second derivative."""
+        return self.outputs(width)
 
     def distribution(self, z, *, offset=None):
         """The assumed distribution of each row's target, as an object: mean, std, log_prob, sample, quantile, ..."""
@@ -381,6 +419,25 @@ class Loss:
         """The same family at the fixed scale or shape that is most likely for these rows; itself if it has none."""
         self._ready(z, y)
         return self
+
+    def _used_rows(self, z, y, weights):
+        """Logits (n, width), y (n, columns) and weights of the rows with a weight > 0, in float64, checked."""
+        z, y, _, rows, _, width = self._ready(z, y)
+        w = np.ones(rows) if weights is None else _checks.weights(weights, rows, F64)
+        self._weigh(w)
+        self.check_support(y, w, width)
+        seen = w > 0
+        return _checks.columns(z)[seen].astype(F64), _checks.columns(y)[seen].astype(F64), w[seen]
+
+    def check_domain(self, z, weights, outputs):
+        """ValueError for the first row of logits outside the domain of the link, unless its weight is 0."""
+        (low, high), first = self.domain, z[:, :outputs]
+        wrong = (first <= low if math.isfinite(low) else first >= high if math.isfinite(high) else first < -math.inf).any(1)
+        if weights is not None:
+            wrong &= weights > 0
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(self._explain(_native.BAD_LOGIT, row, z, None, weights))
 
     def start(self, y, *, weights=None, offset=None, width=None):
         """Logits (width,) of the best constant head for targets ``y``, in float64: where training should begin.
@@ -400,18 +457,20 @@ class Loss:
         self.check_support(y, w, width)
         seen = w > 0
         z = np.concatenate(self._start(y[seen].reshape(-1, *y.shape[1:] or (1,)), w[seen], width))
-        if offset is None:
-            return z
-        offset = np.full((rows, width), offset) if np.ndim(offset) == 0 else np.asarray(offset, F64)
-        return self._scored(z, y[seen], w[seen], offset[seen])
+        if offset is not None:
+            offset = np.full((rows, width), offset) if np.ndim(offset) == 0 else np.asarray(offset, F64)
+            return self._scored(z, y[seen], w[seen], offset[seen])
+        return z if self._start_is_exact else self._scored(z, y[seen], w[seen], None)
 
     def _scored(self, z, y, w, offset):
-        """The best constant logits next to an offset, by Fisher scoring from ``z`` with halved steps.
+        """The best constant logits, next to an offset or not, by Fisher scoring from ``z`` with halved steps.
 
         An offset moves them by no more than twice its size: so where they are infinite (no event), they stay finite.
         """
-        columns = offset.size // max(len(y), 1)
-        reach = np.where(np.arange(len(z)) < columns, 2 * np.max(np.abs(offset), initial=0), np.inf)
+        columns = 0 if offset is None else offset.size // max(len(y), 1)
+        reach = np.where(np.arange(len(z)) < columns, 2 * np.max(np.abs(offset), initial=0) if columns else 0, np.inf)
+        if not self._start_is_exact:
+            reach += 30.0
         low, high = z - reach, z + reach
 
         def value_at(z):
@@ -424,8 +483,8 @@ class Loss:
         for _ in range(100):
             logits = np.tile(z, (len(y), 1))
             grad = self.plain.grad(logits, y, weights=w, offset=offset, reduction="sum").sum(0)
-            information = self.plain.fisher(logits, weights=w, offset=offset).sum(0)
-            step = grad / np.maximum(information, np.finfo(F64).tiny)
+            information = self.plain.fisher(logits, weights=w, offset=offset, block=True).sum(0)
+            step = np.linalg.lstsq(information, grad, rcond=None)[0]
             rounding = 1e-13 * abs(value)  # the nll is flat at its minimum: the last half of z's digits is not in it
             while not (after := value_at(np.clip(z - step, low, high))) <= value + rounding and not small(step):
                 step /= 2
@@ -480,7 +539,13 @@ class Loss:
         if status == _native.BAD_TARGET:
             return self._bad_target(row, y, z.shape[1] if z is not None and z.ndim == 2 else 1)
         if status == _native.BAD_LOGIT:
-            return f"logits[{row}] = {z[row]}: outside the domain of {self!r}"
+            low, high = self.domain
+            side = f"> {low:g}" if high == math.inf else f"< {high:g}"
+            others = [repr(link) for link in self.links if link not in self.domains]
+            return (
+                f"logits[{row}] = {z[row]}: the {self.link.name!r} link needs a first logit {side}; a link that takes every "
+                f"logit is {' or '.join(others)}"
+            )
         return None
 
 

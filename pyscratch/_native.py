@@ -56,7 +56,7 @@ _NUMBER = ffi.typeof("double *") if available else None
 _INDEX = ffi.typeof("size_t *") if available else None
 
 REALS, LABELS, ROWS, PAIRS = range(4)  # target_kind
-_BASE = 1  # flags: add the terms in y alone
+_BASE, _BLOCK = 1, 3  # flags: add the terms in y alone; that, and write whole second derivatives
 BAD_CALL, BAD_TARGET, BAD_LOGIT, BAD_WEIGHT, NOT_FINITE = 1, 2, 3, 4, 8  # statuses that a caller explains
 SCALE_LINKS = ("softplus", "exp", "squareplus", "logvar")  # as ps_options numbers them
 ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "gelu": 4, "silu": 5}
@@ -105,14 +105,17 @@ def options(class_weights=None, **fields):
 
 def head(
     loss, rows, outputs, width, z, offset, kind, y, weights, scale=1.0, value=False, nll=None, grad=None,
-    params=None, mean=None, variance=None, curvature=None, fisher=None, bad=NULL,
+    params=None, mean=None, variance=None, curvature=None, fisher=None, block=False, bad=NULL,
 ):  # fmt: skip
-    """Run a head once (`ps_head`): fill the arrays that are not None, return Σ w nll if ``value``."""
+    """Run a head once (`ps_head`): fill the arrays that are not None, return Σ w nll if ``value``.
+
+    With ``block`` curvature and fisher are (rows, width, width), else their diagonals.
+    """
     total = _new(_PAIR) if value else NULL
     status = _ps_head(
         loss._row, loss._c_options, z.itemsize >> 3, rows, outputs, width, _pointer(z),
         NULL if offset is None else _pointer(offset), kind, NULL if y is None else _pointer(y),
-        NULL if weights is None else _pointer(weights), scale, _BASE, total,
+        NULL if weights is None else _pointer(weights), scale, _BLOCK if block else _BASE, total,
         NULL if nll is None else _pointer(nll), NULL if grad is None else _pointer(grad),
         NULL if params is None else _pointer(params), NULL if mean is None else _pointer(mean),
         NULL if variance is None else _pointer(variance), NULL if curvature is None else _pointer(curvature),
@@ -121,7 +124,7 @@ def head(
     if status:
         if bad is NULL:  # ask again for the row: it costs an allocation, and the inputs are as they were
             head(loss, rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad, params, mean,
-                 variance, curvature, fisher, _new(_INDEX))  # fmt: skip
+                 variance, curvature, fisher, block, _new(_INDEX))  # fmt: skip
         _check(status, loss._explain, bad[0], z, y, weights)
     return total[0] if value else None
 

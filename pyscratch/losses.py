@@ -5,6 +5,7 @@ costs. To add a family: its formula in C with a row in ``families.h``, a class h
 """
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -25,12 +26,25 @@ def _inverse_softplus(x):
     return x + np.log(-np.expm1(-x))
 
 
+def _probit(p):
+    return np.asarray(np.frompyfunc(NormalDist().inv_cdf, 1, 1)(p), float)
+
+
 _LOGITS = {  # the logit at which a link has a given value
     "identity": np.asarray,
     "log": np.log,
     "exp": np.log,
     "logit": lambda p: np.log(p) - np.log1p(-p),
+    "probit": _probit,
+    "cloglog": lambda p: np.log(-np.log1p(-p)),
+    "loglog": lambda p: -np.log(-np.log(p)),
+    "cauchit": lambda p: np.tan(np.pi * (p - 0.5)),
     "softplus": _inverse_softplus,
+    "reciprocal_softplus": lambda x: _inverse_softplus(1 / x),
+    "canonical": lambda x: -1 / x,
+    "sqrt": np.sqrt,
+    "squareplus": lambda x: x - 1 / x,
+    "logvar": lambda x: 2 * np.log(x),
 }
 
 
@@ -49,12 +63,14 @@ class Gaussian(Loss):
     """A real number, equally uncertain in every row: mean squared error is this assumption.
 
     scale: the standard deviation, a number > 0; `with_scale` finds the most likely one.
+    link: "identity"; "log" or "softplus" for a mean > 0, "logit" for a mean between 0 and 1.
     """
 
-    likelihood, links = "gaussian", ("identity",)
-    examples = ({}, {"scale": 2.5})
+    likelihood, links = "gaussian", ("identity", "log", "logit", "softplus")
+    examples = ({}, {"scale": 2.5}, {"link": "log"}, {"link": "logit", "scale": 0.5}, {"link": "softplus"})
     support, remedy = "finite real numbers", ""
     ulps = {"nll": (4, 4), "grad": (4, 4), "variance": (2, 2)}
+    link_ulps = {"logit": {"grad": (6, 6), "curvature": (8, 8), "fisher": (8, 8)}}
     scipy = "norm"
     distribution_class = distributions.Normal
     card = Card(
@@ -83,28 +99,38 @@ class Gaussian(Loss):
         return rng.normal(mean, self.scale, size)
 
     def _start(self, y, w, width):
-        return [logit_of(self.link.name, weighted_mean(y, w))]
+        mean, spare = weighted_mean(y, w), 1e-3 / (w.sum() + 1)  # of a best constant that a link cannot reach
+        if self.link.name in ("log", "softplus"):
+            mean = np.maximum(mean, spare * np.maximum(np.abs(y).max(0), 1e-3))
+        elif self.link.name == "logit":
+            mean = np.clip(mean, spare, 1 - spare)
+        return [logit_of(self.link.name, mean)]
 
     def with_scale(self, z, y, weights=None):
         """The same family with scale² = Σ w (y − mean)² / Σ w, over all outputs."""
-        mean = self.mean(z).astype(float)
-        rows, width = z.shape if np.ndim(z) == 2 else (len(mean), 1)
-        z, y, *_ = self._ready(z, y)
-        w = np.ones(rows) if weights is None else _checks.weights(weights, rows, _checks.F64)
-        self._weigh(w)
-        self.check_support(y, w, width)
-        seen = w > 0
-        squares = ((_checks.columns(y) - _checks.columns(mean))[seen] ** 2).mean(1)
-        return type(self)(**{**self._options, "scale": math.sqrt(weighted_mean(squares, w[seen]))})
+        z, y, w = self._used_rows(z, y, weights)
+        squares = ((y - _checks.columns(self.mean(z))) ** 2).mean(1)
+        return type(self)(**{**self._options, "scale": math.sqrt(weighted_mean(squares, w))})
 
 
 @family
 class Bernoulli(Loss):
-    """Yes or no: binary cross-entropy is this assumption. Soft targets in [0, 1] are allowed (a quasi-likelihood)."""
+    """Yes or no: binary cross-entropy is this assumption. Soft targets in [0, 1] are allowed (a quasi-likelihood).
 
-    likelihood, links = "bernoulli", ("logit",)
+    link: "logit"; "probit", the normal cdf; "cloglog", 1 − exp(−exp(z)), for an event seen if it came at least once;
+        "loglog", its mirror image; "cauchit", the Cauchy cdf, which forgives surprising labels most.
+    """
+
+    likelihood, links = "bernoulli", ("logit", "probit", "cloglog", "loglog", "cauchit")
+    examples = ({}, {"link": "probit"}, {"link": "cloglog"}, {"link": "loglog"}, {"link": "cauchit"})
     support, remedy = "numbers from 0 to 1", "labels −1 and +1 become 0 and 1 by (y + 1) / 2"
     ulps = {"nll": (4, 4), "grad": (4, 4), "mean": (4, 4), "variance": (6, 6), "curvature": (6, 6), "fisher": (6, 6)}
+    link_ulps = {  # probit: a derivative of the Mills ratio cancels; cloglog: exp(−x) is off by x ulp of x = exp(z)
+        "probit": {"curvature": (48, 48)},
+        "cloglog": dict.fromkeys(("nll", "grad", "mean", "params", "variance", "curvature", "fisher"), (1024, 1024)),
+        "loglog": dict.fromkeys(("nll", "grad", "mean", "params", "variance", "curvature", "fisher"), (1024, 1024)),
+        "cauchit": {"curvature": (8, 8)},
+    }
     scipy = "bernoulli"
     distribution_class = distributions.Bernoulli
     card = Card(
@@ -218,6 +244,30 @@ class Categorical(Loss):
         each = np.array(self.class_weights)[y[seen]]
         return float(each.sum() if weights is None else weights[seen].astype(float) @ each)
 
+    def curvature(self, z, y, *, weights=None, offset=None, out=None, block=False):
+        """As of any loss; with ``block`` (n, K, K), p on the diagonal minus p p', times the mass of the target."""
+        diagonal = super().curvature(z, y, weights=weights, offset=offset, out=None if block else out)
+        return self._whole(diagonal, z, offset, out) if block else diagonal
+
+    def fisher(self, z, *, weights=None, offset=None, out=None, block=False):
+        """As of any loss; with ``block`` (n, K, K)."""
+        diagonal = super().fisher(z, weights=weights, offset=offset, out=None if block else out)
+        return self._whole(diagonal, z, offset, out) if block else diagonal
+
+    def _whole(self, diagonal, z, offset, out):
+        """The matrices to a diagonal mass · p (1 − p): each row of one sums to 0."""
+        p = self._more("params", z, offset)
+        mass = (diagonal.sum(1) / np.maximum(p * (1 - p), np.finfo(p.dtype).tiny).sum(1))[:, None, None]
+        whole = -mass * p[:, :, None] * p[:, None, :]
+        each = np.arange(p.shape[1])
+        whole[:, each, each] = diagonal
+        if out is not None:
+            out[...] = whole
+        return whole if out is None else out
+
+    def _block_outputs(self, width):
+        return 1
+
     def mean(self, z, *, offset=None, out=None):
         """Probabilities of the classes, (n, K): the mean of the one-hot target."""
         return self._more("params", z, offset, out=out)
@@ -266,12 +316,15 @@ _LABEL = np.dtype(np.int64)
 class Poisson(Loss):
     """A count of events: its variance equals its mean.
 
+    link: "log"; "softplus", with which effects add up where counts are large; "sqrt" (mean = z²) and "identity" for
+        logits > 0 only.
     integer: True asks for whole counts; False admits fractions (a quasi-likelihood).
     """
 
-    likelihood, links = "poisson", ("log",)
-    examples = ({}, {"integer": False})
-    ulps = {"nll": (4, 4), "grad": (4, 4), "mean": (4, 4), "variance": (4, 4), "curvature": (4, 4), "fisher": (4, 4)}
+    likelihood, links = "poisson", ("log", "softplus", "sqrt", "identity")
+    domains = {"sqrt": (0.0, math.inf), "identity": (0.0, math.inf)}
+    examples = ({}, {"integer": False}, {"link": "softplus"}, {"link": "sqrt"}, {"link": "identity"})
+    ulps = {"nll": (4, 4), "grad": (4, 4), "mean": (4, 4), "variance": (4, 4), "curvature": (8, 8), "fisher": (4, 4)}
     scipy = "poisson"
     distribution_class = counts.Poisson
     card = Card(
@@ -315,13 +368,20 @@ class Poisson(Loss):
 class HeteroscedasticGaussian(Loss):
     """A real number whose uncertainty is predicted too: logits [mean of each output, scale of each output].
 
-    scale_link: "softplus", the map from the second logit to the standard deviation.
+    scale_link: "softplus", "exp", "squareplus", (z + sqrt(z² + 4)) / 2, or "logvar", exp(z / 2), for a second logit that
+        is the logarithm of the variance: the map from the second logit to the standard deviation.
     min_scale: added to every standard deviation, >= 0. Without it an exactly fitted y has an unbounded likelihood.
     """
 
     likelihood, links, parameters = "heteroscedastic_gaussian", ("identity",), ("mean", "scale")
-    scale_links = ("softplus",)
-    examples = ({}, {"min_scale": 0.1})
+    scale_links = ("softplus", "exp", "squareplus", "logvar")
+    examples = (
+        {},
+        {"min_scale": 0.1},
+        {"scale_link": "exp"},
+        {"scale_link": "squareplus", "min_scale": 0.125},
+        {"scale_link": "logvar"},
+    )
     support = "finite real numbers"
     ulps = {
         "nll": (12, 4),

@@ -17,6 +17,8 @@ from pyscratch._training import History  # noqa: F401
 from pyscratch.ensemble import Mixture  # noqa: F401
 from pyscratch.layers import Layer  # noqa: F401
 from pyscratch.optimizers import Optimizer  # noqa: F401
+from pyscratch.reference_functions import HALF_LOG_2PI, log_factorial, times
+from pyscratch.reference_links import LINKS, SCALE_LINKS
 from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup  # noqa: F401
 
 families = {}  # the twin of every family in `losses.families`
@@ -26,145 +28,6 @@ def twin(cls):
     """Enter a reference class in the registry."""
     families[cls.__name__] = cls
     return cls
-
-
-# ---- elementary functions that NumPy lacks, for arrays of floats or of any other number type ----
-
-
-def times(a, b):
-    """The product a b, where 0 · inf is 0, as measure theory has it."""
-    with np.errstate(invalid="ignore"):
-        return np.where((a == 0) & (b == b) | (b == 0) & (a == a), 0, a * b)
-
-
-def log_factorial(y):
-    """log y!, by table for the usual counts."""
-    if y.dtype != object and np.all((y < 256) & (y == np.floor(y))):
-        return _LOG_FACTORIALS[y.astype(int)].astype(y.dtype)
-    return lgamma(y + 1)
-
-
-_LOG_FACTORIALS = np.array([math.lgamma(k + 1) for k in range(256)])
-
-
-def lgamma(x):
-    """log Γ(x), elementwise."""
-    if x.dtype == object:
-        return np.frompyfunc(lambda v: v.lgamma(), 1, 1)(x)
-    return np.frompyfunc(math.lgamma, 1, 1)(x).astype(x.dtype)
-
-
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-
-
-# ---- links of means: z to mean, with what a likelihood needs of it, in logarithms where those do not overflow ----
-
-
-class Identity:
-    """mean = z."""
-
-    def mean(self, z):
-        """The mean."""
-        return z
-
-    def log_slope(self, z):
-        """The logarithm of |dmean/dz|."""
-        return 0 * z
-
-    def bend(self, z):
-        """d log |dmean/dz| / dz."""
-        return 0 * z
-
-
-class Log:
-    """mean = exp(z)."""
-
-    def mean(self, z):
-        """The mean."""
-        return np.exp(z)
-
-    def log_mean(self, z):
-        """The logarithm of the mean."""
-        return z
-
-    def log_slope(self, z):
-        """The logarithm of |dmean/dz|."""
-        return z
-
-    def bend(self, z):
-        """d log |dmean/dz| / dz."""
-        return 0 * z + 1
-
-
-class Logit:
-    """mean = 1 / (1 + exp(−z)), from t = exp(−|z|): no digits are lost in either tail."""
-
-    def mean(self, z):
-        """The mean."""
-        t = np.exp(-np.abs(z))
-        return np.where(z >= 0, 1, t) / (1 + t)
-
-    def rest(self, z):
-        """1 − mean."""
-        return self.mean(-z)
-
-    def log_mean(self, z):
-        """The logarithm of the mean."""
-        return np.minimum(z, 0) - np.log1p(np.exp(-np.abs(z)))
-
-    def log_rest(self, z):
-        """The logarithm of 1 − mean."""
-        return self.log_mean(-z)
-
-    def log_slope(self, z):
-        """The logarithm of |dmean/dz|."""
-        return self.log_mean(z) + self.log_mean(-z)
-
-    def bend(self, z):
-        """d log |dmean/dz| / dz."""
-        return self.mean(-z) - self.mean(z)
-
-
-LINKS = {"identity": Identity(), "log": Log(), "logit": Logit()}
-
-
-# ---- links of scales: h, log h, slope = h' / h and bend, the derivative of the slope ----
-
-
-class Softplus:
-    """h(z) = log(1 + exp(z)). Far below 0 it is t = exp(z), and log h is z − t/2, where h itself underflows."""
-
-    tail = -37.0  # t is below half an ulp of 1 there, in float64
-
-    def value(self, z):
-        """The scale."""
-        return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-
-    def log(self, z):
-        """The logarithm of the scale."""
-        return self._tailed(z, z - np.exp(z) / 2, lambda near: np.log(self.value(near)))
-
-    def slope(self, z):
-        """The derivative of log h: sigmoid(z) / h(z)."""
-        return self._tailed(z, 1 - np.exp(z) / 2, lambda near: LINKS["logit"].mean(near) / self.value(near))
-
-    def bend(self, z):
-        """The second derivative of log h: slope (1 − sigmoid(z) − slope) = slope (h − t) / ((1 + t) h).
-
-        The difference h − t cancels for small t: there it is its series, −t²/2 + t³/3 − ..., divided by t.
-        """
-        left = np.where(z < -1, z, 0 * z - 1)
-        t = np.exp(left)
-        series = sum((-1) ** (k + 1) * t ** (k - 1) / k for k in range(44, 1, -1))
-        difference = self._tailed(left, -t / 2, lambda near: series / ((1 + t) * self.value(near) / t))
-        return self.slope(z) * np.where(z < -1, difference, LINKS["logit"].rest(z) - self.slope(z))
-
-    def _tailed(self, z, tail, formula):
-        far = z < self.tail
-        return np.where(far, tail, formula(np.where(far, 0 * z, z)))
-
-
-SCALE_LINKS = {"softplus": Softplus()}
 
 
 # ---- heads ----
@@ -182,13 +45,15 @@ class NumpyHead:
 
     def _head(
         self, rows, outputs, width, z, offset, kind, y, weights, scale=1.0, value=False, nll=None, grad=None,
-        params=None, mean=None, variance=None, curvature=None, fisher=None,
+        params=None, mean=None, variance=None, curvature=None, fisher=None, block=False,
     ):  # fmt: skip
         z = z.reshape(rows, width)
         if offset is not None:
             z = np.concatenate([z[:, :outputs] + offset, z[:, outputs:]], axis=1)
         if y is not None:
             self.check_support(y, weights, width)
+        self.check_domain(z, weights, outputs)
+        if y is not None:
             y = columns(y)
         seen, w = None, 1
         if weights is not None:  # a row of weight 0 is not read
@@ -197,9 +62,15 @@ class NumpyHead:
 
         def put(out, values):
             if out is not None:
-                out = columns(out)
+                out = columns(out) if out.ndim < 3 else out
                 out[...] = 0
                 out[... if seen is None else seen] = values()
+
+        def second(diagonal, pairs):
+            """The terms of a diagonal as a sum, or with those beside it as whole matrices."""
+            if not block:
+                return w * _joined(diagonal)
+            return (w if seen is None else w[..., None]) * _matrices([sum(terms) for terms in diagonal], pairs())
 
         with np.errstate(all="ignore"):
             blocks = self._blocks(z, outputs)
@@ -209,8 +80,8 @@ class NumpyHead:
             put(params, lambda: np.concatenate(p, axis=1) if isinstance(p, tuple) else p)
             put(mean, lambda: self._mean(blocks, p))
             put(variance, lambda: self._variance(blocks, p))
-            put(fisher, lambda: w * _joined(self._fisher(blocks, p)))
-            put(curvature, lambda: w * _joined(self._curvature(blocks, p, y)))
+            put(fisher, lambda: second(self._fisher(blocks, p), lambda: self._fisher_pairs(blocks, p)))
+            put(curvature, lambda: second(self._curvature(blocks, p, y), lambda: self._curvature_pairs(blocks, p, y)))
             put(grad, lambda: z.dtype.type(scale) * w * _joined(self._grad(blocks, p, y)))
         return float(np.sum(each, dtype=float)) if value else None
 
@@ -235,19 +106,38 @@ class NumpyHead:
     def _mean(self, z, p):
         return p
 
+    def _curvature_pairs(self, z, p, y):
+        """Terms of d²nll / dz_i dz_j by pair (i, j) of blocks; those that are 0 are left out."""
+        return {}
+
+    def _fisher_pairs(self, z, p):
+        """Terms of their expectations."""
+        return {}
+
+
+def _matrices(diagonal, pairs):
+    """Arrays (n, d) of each block of logits, and terms by pair of blocks, as matrices (n, width, width)."""
+    rows, d = diagonal[0].shape
+    matrices = np.zeros((rows, len(diagonal), d, len(diagonal), d), diagonal[0].dtype)
+    each = np.arange(d)
+    entries = {(i, i): value for i, value in enumerate(diagonal)} | {pair: sum(terms) for pair, terms in pairs.items()}
+    for (i, j), value in entries.items():
+        matrices[:, i, each, j, each] = matrices[:, j, each, i, each] = value
+    return matrices.reshape(rows, len(diagonal) * d, len(diagonal) * d)
+
 
 def _joined(blocks):
     """The sums of each block's terms, side by side as the logits are."""
     return np.concatenate([sum(terms) for terms in blocks], axis=1)
 
 
-def residual(mean, y, rest=None):
+def residual(mean, y, others=None, rest=None):
     """The terms of mean − y, the gradient of every canonical family.
 
-    With ``rest``, 1 − mean of a proportion, it is (1 − y) mean − y (1 − mean): the same number, which keeps its digits
-    where mean and y are both close to 1.
+    With ``rest``, 1 − mean of a proportion, and ``others`` = 1 − y, it is (1 − y) mean − y (1 − mean): the same number,
+    which keeps its digits where mean and y are both close to 1. With counts of both kinds it is n mean − y.
     """
-    return (mean, -y) if rest is None else ((1 - y) * mean, -y * rest)
+    return (mean, -y) if rest is None else (others * mean, -y * rest)
 
 
 class MeanHead(NumpyHead):
@@ -255,7 +145,7 @@ class MeanHead(NumpyHead):
 
     The variance is dispersion · V(mean), and the gradient is residual / variance · dmean/dz. With its canonical link
     that quotient is 1 / dispersion, and what is left is the residual. A family states `canonical`, `_log_v`, the
-    logarithm of V(mean), and `_tilt`, its derivative by z (McCullagh & Nelder 1989, section 2.5).
+    logarithm of V(mean), and `_turn`, d log |dmean/dz / V(mean)| / dz (McCullagh & Nelder 1989, section 2.5).
     """
 
     canonical = ""
@@ -271,25 +161,23 @@ class MeanHead(NumpyHead):
     def _variance(self, z, mean):
         return self.dispersion * np.exp(self._log_v(z))
 
-    def _residual(self, z, mean, y):
-        return residual(mean, y)
-
     def _leverage(self, z):
         """dmean/dz / V(mean)."""
-        return 1 if self.link.name == self.canonical else np.exp(self._map.log_slope(z) - self._log_v(z))
+        if self.link.name == self.canonical:
+            return 1
+        return self._map.sign * np.exp(self._map.log_slope(z) - self._log_v(z))
 
     def _grad(self, z, mean, y):
         leverage = self._leverage(z)
-        return [tuple(leverage * term / self.dispersion for term in self._residual(z, mean, y))]
+        return [tuple(leverage * term / self.dispersion for term in residual(mean, y))]
 
     def _fisher(self, z, mean):
-        return [(np.exp(self._map.log_slope(z)) * self._leverage(z) / self.dispersion,)]
+        return [(self._map.sign * np.exp(self._map.log_slope(z)) * self._leverage(z) / self.dispersion,)]
 
     def _curvature(self, z, mean, y):
         if self.link.name == self.canonical:
             return self._fisher(z, mean)
-        turn = self._map.bend(z) - self._tilt(z)
-        return [(*self._fisher(z, mean)[0], *(term * turn for term in self._grad(z, mean, y)[0]))]
+        return [(*self._fisher(z, mean)[0], *(term * self._turn(z) for term in self._grad(z, mean, y)[0]))]
 
 
 @twin
@@ -306,8 +194,8 @@ class Gaussian(MeanHead, losses.Gaussian):
     def _log_v(self, z):
         return 0 * z
 
-    def _tilt(self, z):
-        return 0 * z
+    def _turn(self, z):
+        return self._map.bend(z)
 
     def _nll(self, z, mean, y):
         return (y - mean) ** 2 / (2 * self.dispersion), 0 * y + (math.log(self.scale) + HALF_LOG_2PI)
@@ -319,18 +207,34 @@ class Bernoulli(MeanHead, losses.Bernoulli):
 
     canonical = "logit"
 
-    def _log_v(self, z):
-        return self._map.log_mean(z) + self._map.log_rest(z)
+    def _sides(self, y):
+        """Successes and failures."""
+        return y, 1 - y
 
-    def _tilt(self, z):  # slope (1 − 2 mean) / (mean (1 − mean)) = slope / mean − slope / (1 − mean)
-        slope = self._map.log_slope(z)
-        return np.exp(slope - self._map.log_mean(z)) - np.exp(slope - self._map.log_rest(z))
-
-    def _residual(self, z, mean, y):
-        return residual(mean, y, self._map.rest(z))
+    def _variance(self, z, mean):
+        return mean * self._map.rest(z)
 
     def _nll(self, z, mean, y):
-        return -times(y, self._map.log_mean(z)), -times(1 - y, self._map.log_rest(z))
+        yes, no = self._sides(y)
+        return -times(yes, self._map.log_mean(z)), -times(no, self._map.log_rest(z))
+
+    def _grad(self, z, mean, y):
+        """The residual; with any other link d/dz of each term: mean · leverage is down, rest · leverage is up."""
+        yes, no = self._sides(y)
+        if self.link.name == self.canonical:
+            return [residual(mean, yes, no, self._map.rest(z))]
+        return [(times(no, self._map.down(z)), -times(yes, self._map.up(z)))]
+
+    def _fisher(self, z, mean):
+        if self.link.name == self.canonical:
+            return [(mean * self._map.rest(z),)]
+        return [(times(self._map.down(z), self._map.up(z)),)]
+
+    def _curvature(self, z, mean, y):
+        yes, no = self._sides(y)
+        if self.link.name == self.canonical:
+            return [((yes + no) * self._fisher(z, mean)[0][0],)]
+        return [(times(no, self._map.down_slope(z)), -times(yes, self._map.up_slope(z)))]
 
 
 @twin
@@ -342,8 +246,8 @@ class Poisson(MeanHead, losses.Poisson):
     def _log_v(self, z):
         return self._map.log_mean(z)
 
-    def _tilt(self, z):
-        return np.exp(self._map.log_slope(z) - self._map.log_mean(z))
+    def _turn(self, z):
+        return self._map.turn(z)
 
     def _nll(self, z, mean, y):  # a rate that has overflowed costs more than any y gains from it
         gain = np.where(np.isinf(mean.astype(float)), 0, times(y, self._map.log_mean(z)))
@@ -625,3 +529,6 @@ class Ensemble(ensemble.Ensemble):
     """`pyscratch.Ensemble` of this module's networks."""
 
     _network = Network
+
+
+from pyscratch.reference_catalogue import Binomial, Gamma, NegativeBinomial, Tweedie  # noqa: E402, F401

@@ -56,14 +56,76 @@ class Exact:
     __truediv__, __rtruediv__ = _binary(_divided), _reflected(_divided)
     __pow__ = _binary(lambda a, b: a**b)
     exp, log, log1p, expm1, sqrt = _unary("exp"), _unary("log"), _unary("log1p"), _unary("expm1"), _unary("sqrt")
-    tanh, floor, sign, lgamma, digamma = (
+    tanh, floor, sign, lgamma = (
         _unary("tanh"),
         _unary("floor"),
         _unary("sign"),
         _unary("loggamma"),
-        _unary("psi0"),
     )
     erfc, arctan, sin, cos = _unary("erfc"), _unary("atan"), _unary("sin"), _unary("cos")
+
+    def ndtr(self):
+        return Exact(mp.erfc(-self.value / mp.sqrt(2)) / 2)
+
+    def log_ndtr(self):
+        return Exact(mp.log1p(-(-self).ndtr().value) if self.value > 0 else mp.log(self.ndtr().value))
+
+    def mills(self):
+        return Exact(mp.npdf(self.value) / self.ndtr().value)
+
+    def log1pmx(self):
+        x = self.value
+        return Exact(mp.log1p(x) - x if abs(x) > 1e-15 else -(x**2) / 2 + x**3 / 3 - x**4 / 4)
+
+    def lgamma_excess(self):
+        k = self.value
+        if k < mp.mpf(10) ** 20:
+            return Exact(mp.loggamma(k) - k * mp.log(k) + k)
+        return Exact(mp.log(2 * mp.pi / k) / 2 + 1 / (12 * k))
+
+    def digamma_excess(self):
+        k = self.value
+        return Exact(k * (mp.psi(0, k) - mp.log(k)) if k < mp.mpf(10) ** 20 else -mp.mpf(1) / 2 - 1 / (12 * k))
+
+    def trigamma_excess(self):
+        k = self.value
+        return Exact(k**2 * mp.psi(1, k) - k if k < mp.mpf(10) ** 20 else mp.mpf(1) / 2 + 1 / (6 * k))
+
+    def _power_sums(self, r):
+        """Σ (j / r), Σ (j / r)², Σ (j / r)³ over j < y where j / r is tiny; else None."""
+        y, r = self.value, _value(r)
+        small = y < r * mp.mpf(10) ** -15
+        return (y * (y - 1) / (2 * r), (y - 1) * y * (2 * y - 1) / (6 * r**2), (y * (y - 1) / 2) ** 2 / r**3) if small else None
+
+    def log_rising(self, r):
+        sums, r = self._power_sums(r), _value(r)
+        if sums:
+            return Exact(sums[0] - sums[1] / 2 + sums[2] / 3)
+        return Exact(mp.loggamma(self.value + r) - mp.loggamma(r) - self.value * mp.log(r))
+
+    def harmonic_excess(self, r):
+        sums, r = self._power_sums(r), _value(r)
+        if sums:
+            return Exact(sums[0] - sums[1] + sums[2])
+        return Exact(self.value - r * (mp.psi(0, self.value + r) - mp.psi(0, r)))
+
+    def trigamma_drop(self, r):
+        sums, r = self._power_sums(r), _value(r)
+        if sums:
+            return Exact(self.value - 2 * sums[0] + 3 * sums[1] - 4 * sums[2])
+        return Exact(r**2 * (mp.psi(1, r) - mp.psi(1, self.value + r)))
+
+    def concentration_information(self, x):
+        r, x = self.value, _value(x)
+        p, q = 1 / (1 + x), x / (1 + x)
+        if p < mp.mpf(10) ** -8 and r < mp.mpf(10) ** -20:  # the first terms in p
+            return Exact(r * (mp.log(1 / p) - 1))
+        if p < mp.mpf(10) ** -8:
+            return Exact(self.trigamma_excess().value - (mp.pi * r / mp.sin(mp.pi * r) * p**r if r < 0.9 else 0))
+        return Exact(r * q**2 / (2 * (r + 1)) * mp.hyp3f2(1, 2, 2, r + 2, 3, q))
+
+    def digamma(self):
+        return Exact(mp.psi(0, self.value))
 
     def trigamma(self):
         return Exact(mp.psi(1, self.value))

@@ -4,8 +4,8 @@
 INLINE Point bernoulli_of(Obs o, Mean m)
 {
     return (Point){.mean = m.mean, .rest = m.rest, .nll = -(times(o.y, m.log_mean) + times(o.y2, m.log_rest)),
-                   .variance = m.mean * m.rest, .slope = m.slope, .bend = m.bend, .leverage = m.up + m.down,
-                   .tilt = m.up - m.down};
+                   .variance = m.mean * m.rest, .up = m.up, .down = m.down,
+                   .curv = {times(o.y2, m.down_slope) - times(o.y, m.up_slope)}};
 }
 
 /* The canonical pair, for speed: with t = exp(-|z|) the nll is |z| for each target on the unlikely side plus log1p(t) for
@@ -14,20 +14,20 @@ INLINE Point bernoulli_logit(Obs o)
 {
     V z = o.z[0];
     Logistic l = logistic(z);
-    V spread = l.sigmoid * l.rest;
-    return (Point){.mean = l.sigmoid, .rest = l.rest, .variance = spread, .slope = spread,
+    return (Point){.mean = l.sigmoid, .rest = l.rest, .variance = l.sigmoid * l.rest,
                    .nll = times(select(z >= C(0), o.y2, o.y), abs_(z)) + o.count * l.log1p_t};
 }
 
 INLINE V binomial_base(Obs o) { return -vlog_choose(o.y + o.y2, o.y); }
 
 LIKELIHOOD(bernoulli, 1, outside_unit, NULL)
-HEAD(bernoulli, logit, bernoulli_logit, 1, PROPORTION, NULL, HOT)
-LINKED(bernoulli, probit, PROPORTION | CHAINED, NULL, COLD)
-LINKED(bernoulli, cloglog, PROPORTION | CHAINED, NULL, COLD)
-LINKED(bernoulli, loglog, PROPORTION | CHAINED, NULL, COLD)
-LINKED(bernoulli, cauchit, PROPORTION | CHAINED, NULL, COLD)
+LINKABLE(bernoulli, 1)
+HOT_WHOLE(bernoulli, logit, bernoulli_logit, 1, PROPORTION)
+COLD(bernoulli, probit, 1, PROPORTION | CHAINED, NULL)
+COLD(bernoulli, cloglog, 1, PROPORTION | CHAINED, NULL)
+COLD(bernoulli, loglog, 1, PROPORTION | CHAINED, NULL)
+COLD(bernoulli, cauchit, 1, PROPORTION | CHAINED, NULL)
 LIKELIHOOD(binomial, 2, outside_counts, binomial_base)
-HEAD(binomial, logit, bernoulli_logit, 1, PROPORTION, NULL, COLD)
-HEAD(binomial, probit, bernoulli_probit, 1, PROPORTION | CHAINED, NULL, COLD)
-HEAD(binomial, cloglog, bernoulli_cloglog, 1, PROPORTION | CHAINED, NULL, COLD)
+SPEC(binomial, logit, bernoulli_logit_apart, NULL, NULL, 1, PROPORTION, NULL)
+SPEC(binomial, probit, bernoulli_apart, probit_apart, NULL, 1, PROPORTION | CHAINED, NULL)
+SPEC(binomial, cloglog, bernoulli_apart, cloglog_apart, NULL, 1, PROPORTION | CHAINED, NULL)

@@ -5,8 +5,8 @@ INLINE Point gamma_of(Obs o, Mean m)
 {
     V k = o.fixed.per_dispersion;
     return (Point){.mean = m.mean, .inverse = m.inverse, .variance = m.mean * m.mean * o.fixed.dispersion,
-                   .nll = k * (o.y * m.inverse + m.log_mean), .slope = m.slope, .up = m.up, .bend = m.bend,
-                   .leverage = m.up, .tilt = C(2) * m.up};
+                   .nll = k * (o.y * m.inverse + m.log_mean), .slope = m.slope, .up = m.up,
+                   .leverage = m.up, .curv = {k * (m.up_slope + o.y * m.inverse_bend)}};
 }
 
 INLINE V gamma_base(Obs o)
@@ -15,7 +15,30 @@ INLINE V gamma_base(Obs o)
     return (C(1) - k) * vlog(o.y) + (gamma_shape(k).nll - k);
 }
 
+/* Mean and shape predicted, with r = y / m: nll = k (r - 1 - log r) + [log Gamma(k) - k log k + k],  base = log y; by log k
+ * the gradient is k (r - 1 - log r) + k (digamma(k) - log k). The two have no Fisher information in common. */
+INLINE Point gamma_shape_of(Obs o, Mean m)
+{
+    Scale k = scale_of(o.z[1], &o);
+    Shape s = shape_of(k.scale, k.log_scale, o.want);
+    V r = o.y * m.inverse, d = r - C(1), distance = select(abs_(d) < C(0.5), -vlog1pmx(d), d - (vlog(o.y) - m.log_mean));
+    V excess = product(k.scale, distance), g = excess + s.score, residual = -product(k.scale, d) * m.up;
+    return (Point){.mean = m.mean, .param = {m.mean, k.scale},
+                   .variance = square_over(m.mean, m.log_mean, k.scale, k.log_scale), .nll = excess + s.nll,
+                   .grad = {residual, g * k.slope}, .fisher = {k.scale * m.up * m.up, s.information * steep(k)},
+                   .curv = {product(k.scale, m.up_slope + o.y * m.inverse_bend), times(curved(k), g) + s.information * steep(k)},
+                   .curv_pair = {residual * k.slope}};
+}
+
+INLINE V log_target(Obs o) { return vlog(o.y); }
+
 LIKELIHOOD(gamma, 1, outside_positive, gamma_base)
-LINKED(gamma, log, CHAINED | RELATIVE, NULL, HOT)
-LINKED(gamma, canonical, CANONICAL, not_negative, COLD)
-LINKED(gamma, reciprocal_softplus, CHAINED | RELATIVE, NULL, COLD)
+LINKABLE(gamma, 1)
+HOT(gamma, log, 1, CHAINED | RELATIVE)
+COLD(gamma, canonical, 1, CANONICAL, not_negative)
+COLD(gamma, reciprocal_softplus, 1, CHAINED | RELATIVE, NULL)
+LIKELIHOOD(gamma_shape, 1, outside_positive, log_target)
+LINKABLE(gamma_shape, 2)
+COLD(gamma_shape, log, 2, OWN, NULL)
+COLD(gamma_shape, canonical, 2, OWN, not_negative)
+COLD(gamma_shape, reciprocal_softplus, 2, OWN, NULL)

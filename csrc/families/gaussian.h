@@ -4,13 +4,15 @@ INLINE Point gaussian_of(Obs o, Mean m)
 {
     V r = m.mean - o.y;
     return (Point){.mean = m.mean, .nll = C(0.5) * r * r * o.fixed.per_dispersion, .variance = o.fixed.dispersion,
-                   .slope = m.slope, .bend = m.bend, .leverage = m.slope, .tilt = C(0)};
+                   .slope = m.slope, .leverage = m.slope,
+                   .curv = {m.slope * (m.slope + r * m.bend) * o.fixed.per_dispersion}};
 }
 
 INLINE V gaussian_base(Obs o) { return C(0.5) * vlog(C(6.283185307179586477) * o.fixed.dispersion); }
 
 LIKELIHOOD(gaussian, 1, outside_reals, gaussian_base)
-LINKED(gaussian, identity, CANONICAL, NULL, HOT)
-LINKED(gaussian, log, CHAINED, NULL, COLD)
-LINKED(gaussian, logit, CHAINED, NULL, COLD)
-LINKED(gaussian, softplus, CHAINED, NULL, COLD)
+LINKABLE(gaussian, 1)
+HOT(gaussian, identity, 1, CANONICAL)
+COLD(gaussian, log, 1, CHAINED, NULL)
+COLD(gaussian, logit, 1, CHAINED, NULL)
+COLD(gaussian, softplus, 1, CHAINED, NULL)

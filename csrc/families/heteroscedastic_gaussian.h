@@ -8,15 +8,15 @@ INLINE Point location_scale_gaussian(V y, V mean, Scale s)
     return (Point){.mean = mean, .param = {mean, s.scale}, .variance = s.scale * s.scale,
                    .nll = C(0.5) * u * u + s.log_scale, .grad = {-u * s.inverse * s.extra, times(s.slope, rest)},
                    .curv = {per * per, s.bend + times(C(2) * s.slope * s.slope - s.bend, u2)},
-                   .fisher = {per * per, C(2) * s.slope * s.slope}};
+                   .fisher = {per * per, C(2) * steep(s)}};
 }
 
 INLINE Point heteroscedastic_gaussian(Obs o)
 {
-    return location_scale_gaussian(o.y, o.z[0], scale_of(o.z[1], o.fixed));
+    return location_scale_gaussian(o.y, o.z[0], scale_of(o.z[1], &o));
 }
 
 INLINE V half_log_2pi(Obs o) { (void)o; return C(0.9189385332046727418); }
 
 LIKELIHOOD(heteroscedastic_gaussian, 1, outside_reals, half_log_2pi)
-HEAD(heteroscedastic_gaussian, identity, heteroscedastic_gaussian, 2, OWN, NULL, HOT)
+HOT_WHOLE(heteroscedastic_gaussian, identity, heteroscedastic_gaussian, 2, OWN)

@@ -1,37 +1,111 @@
 /* Negative binomial with mean m and concentration r (variance m + m^2 / r), NB2 of Hilbe (2011), chapter 8; with x = m / r:
- * nll = (y + r) log(1 + x) - y log m,  base = log y! - log[(r)_y / r^y], the rising factorial as a Stirling difference, so
- * that r -> infinity becomes the Poisson term by term.  Neither x nor 1 / x overflows: t is the smaller of the two. */
-typedef struct { V x, t, log1p_x, p, q; } Odds;  /* p = r / (r + m), q = m / (r + m) */
-
-INLINE Odds odds_of(Mean m, V r, V log_r)
+ * nll = (y + r) log(1 + x) - y log m - log[(r)_y / r^y],  base = log y!, the rising factorial as a Stirling difference, so
+ * that r -> infinity becomes the Poisson term by term. r is fixed (its rising factorial is then part of the base) or
+ * predicted. p = r / (r + m) and q = m / (r + m). */
+typedef struct { V value, log; Odds odds; V q; } Concentration;            /* q: r q = m p */
+INLINE Concentration concentration_of(V r, V log_r, Mean m)
 {
-    V x = m.mean / r;
-    Mask above = x > C(1);
-    V t = select(above, r * m.inverse, x), per = C(1) / (C(1) + t), l = log1p_unit(t);
-    return (Odds){.x = x, .t = t, .log1p_x = select(above, m.log_mean - log_r + l, l),
-                  .p = select(above, t * per, per), .q = select(above, per, t * per)};
+    log_r = max_(log_r, -LARGEST);                              /* so that y log r is finite */
+    Odds d = odds_of(m.mean, r, m.log_mean - log_r);
+    return (Concentration){r, log_r, d, select(d.above, r * d.q, m.mean * d.p)};
 }
 
-/* With respect to log m: gradient (m - y) p, written r q - y p where m may overflow. */
-INLINE Point negative_binomial_mean(Obs o, Mean m, V r, Odds d)
+/* With respect to log m: gradient (m - y) p, or r q - y p where m may overflow. */
+INLINE Point negative_binomial_mean(Obs o, Mean m, Concentration r)
 {
-    V g = select(d.x > C(1), r * d.q - times(o.y, d.p), (m.mean - o.y) * d.p), up = m.up;
-    return (Point){.mean = m.mean, .variance = m.mean + m.mean * d.x,
-                   .nll = (o.y + r) * d.log1p_x - times(o.y, m.log_mean), .grad = {g * up},
-                   .curv = {d.p * d.q * (r + o.y) * up * up + g * up * (m.bend - up)}, .fisher = {r * d.q * up * up}};
+    Odds d = r.odds;
+    Mask poisson = d.q < C(REAL_EPSILON / 4);
+    V up = m.up, g = select(d.above, r.q - times(o.y, d.p), (m.mean - o.y) * d.p);
+    V empty = select(poisson, m.mean, r.value * d.log1p_x), share = select(poisson, C(1), d.q / d.log1p_x);
+    V log_empty = select(empty < C(REAL_MIN), m.log_mean, vlog(empty));
+    return (Point){.mean = m.mean, .variance = m.mean + square_over(m.mean, m.log_mean, r.value, r.log),
+                   .nll = empty + o.y * d.log1p_t - times(o.y, select(d.above, r.log, m.log_mean)), .grad = {g * up},
+                   .curv = {(d.p * r.q + times(o.y, d.p * d.q)) * up * up + times(m.up_slope, g)}, .fisher = {r.q * up * up},
+                   .none = {.nll = empty, .log_nll = select(d.above, r.log + vlog(d.log1p_x), log_empty),
+                            .up = {share * up, C(1) - share}, .bend = {share * (d.p * up * up + m.up_slope)}}};
 }
 
 INLINE Point negative_binomial_of(Obs o, Mean m)
 {
     V r = o.fixed.parameter;
-    return negative_binomial_mean(o, m, r, odds_of(m, r, vlog(r)));
+    return negative_binomial_mean(o, m, concentration_of(r, vlog(r), m));
 }
 
-INLINE V negative_binomial_base(Obs o)
+/* log[(r)_y / r^y] and its derivative by log r: the sums of log(1 + j / r) and of -j / (r + j) over j < y. Of a collapsed r
+ * the first is log (y - 1)! - (y - 1) log r; of an r far beyond y both are y (y - 1) / (2 r). */
+INLINE GammaRatio rising(V y, Concentration r)
 {
-    return vlog_factorial(o.y) - gamma_ratio(o.fixed.parameter, o.y).log;
+    GammaRatio g = gamma_ratio(max_(min_(r.value, LARGEST), SMALLEST), y);
+    Mask collapsed = r.value < SMALLEST, far = y < r.value * C(REAL_EPSILON), several = y > C(1);
+    V limit = C(0.5) * y * ((y - C(1)) / r.value), late = select(collapsed, (C(1) - y) * (r.log - vlog(SMALLEST)), C(0));
+    return (GammaRatio){select(several, select(far, limit, g.log + late), C(0)),
+                        select(several, select(far, -limit, g.slope), C(0))};
 }
+
+/* exp(z) E_{1+r}(z), the integral of exp(-r u - z (exp(u) - 1)) over u > 0, from log z: as long as z exp(u) < 1e-4 it is
+ * that of exp(-r u), and from there on Gauss and Legendre's rule on 16 points. */
+INLINE V exponential_integral(V r, V log_z)
+{
+    static const real node[] = {0.09501250983763744, 0.2816035507792589, 0.45801677765722737, 0.6178762444026438,
+        0.755404408355003, 0.8656312023878318, 0.9445750230732326, 0.9894009349916499};
+    static const real weight[] = {0.1894506104550685, 0.1826034150449236, 0.16915651939500254, 0.14959598881657674,
+        0.12462897125553388, 0.09515851168249279, 0.062253523938647894, 0.027152459411754096};
+    V before = max_(C(-9.2103403719761827) - log_z, C(0)), z = vexp(log_z + before), left = vexp(-r * before);
+    V half = C(0.5) * min_(vlog1p(C(36) / z), C(36) / r), sum = C(0);
+    for (int i = 0; i < 16; i++) {
+        V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
+        sum = sum + vexp(-(r * u + z * vexpm1(u))) * splat(weight[i & 7]);
+    }
+    return select(r * before < C(REAL_EPSILON), before, (C(1) - left) / r) + left * half * sum;
+}
+/* The Fisher information of log r: r times the sum of (n - 1)! q^n / (n (r + 1) ... (r + n - 1)) over n > 1, the integral
+ * of d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Terms from N on go like (n + c)^-(1 + r) q^n with
+ * c = r (r - 1) / (2 (r + 1)): their sum is half the first one plus (N + c) times the first one times exp(z) E_{1+r}(z),
+ * z = -(N + c) log q. Right to 1e-4. */
+APART V concentration_information(V r, Odds d)
+{
+    enum { N = 64 };
+    r = min_(r, LARGEST);
+    V c = min_(C(0.5) * r * ((r - C(1)) / (r + C(1))), C(N)), term = d.q * d.q * (r / (r + C(1))), sum = C(0);
+    for (int n = 2; n < N; n++) sum = sum + term * C(1.0 / n), term = term * d.q * (C(n) / (r + C(n)));
+    V log_rate = select(d.log_x > C(30), -d.log_x, vlog(-d.log_q));                    /* log(-log q) */
+    V rest = exponential_integral(r, log_rate + vlog(C(N) + c));
+    return sum + times(term, (C(1) + c * C(1.0 / N)) * rest + C(0.5 / N));
+}
+
+/* With respect to log r: gradient r (log(1 + x) - q) - y q - rise, with r (log(1 + x) - x) + q m for the first term where x
+ * is small, rise being that of the rising factorial. The mean and log r have no Fisher information in common. */
+INLINE Point negative_binomial_concentration_of(Obs o, Mean m)
+{
+    Scale s = scale_of(o.z[1], &o);
+    Concentration r = concentration_of(s.scale, s.log_scale, m);
+    Odds d = r.odds;
+    Point p = negative_binomial_mean(o, m, r);
+    GammaRatio rise = rising(o.y, r);
+    V free = select(d.above, s.scale * (d.log1p_x - d.q), times(vlog1pmx(d.x), s.scale) + d.q * m.mean);
+    V g = free - times(o.y, d.q) - rise.slope, late = p.none.up[1];
+    p.param[0] = p.mean, p.param[1] = s.scale, p.nll = p.nll - rise.log, p.grad[1] = g * s.slope;
+    if (o.want & CURVATURE) {
+        V finite = max_(min_(s.scale, LARGEST), SMALLEST), n = finite + o.y, share = finite / n;
+        V second = share * share * shape_information(n) - shape_information(finite) + o.y / n * o.y;
+        V ypq = times(o.y, d.p * d.q);
+        p.curv[1] = times(curved(s), g) + (times(o.y, d.q) - r.q * d.q + ypq - second) * steep(s);
+        p.curv_pair[0] = (r.q * d.q - ypq) * m.up * s.slope;
+    }
+    if (o.want & FISHER) p.fisher[1] = concentration_information(s.scale, d) * steep(s);
+    p.none.up[1] = late * s.slope;
+    p.none.bend[1] = (late - (C(1) - late) * d.q) * steep(s) + late * s.bend;
+    p.none.cross = (C(1) - late) * d.q * m.up * s.slope;
+    return p;
+}
+
+INLINE V negative_binomial_base(Obs o) { return log_factorial(o) - gamma_ratio(o.fixed.parameter, o.y).log; }
 
 LIKELIHOOD(negative_binomial, 1, outside_counts, negative_binomial_base)
-LINKED(negative_binomial, log, OWN, NULL, HOT)
-LINKED(negative_binomial, softplus, OWN, NULL, COLD)
+LINKABLE(negative_binomial, 1)
+COLD(negative_binomial, log, 1, OWN, NULL)
+COLD(negative_binomial, softplus, 1, OWN, NULL)
+LIKELIHOOD(negative_binomial_concentration, 1, outside_counts, log_factorial)
+LINKABLE(negative_binomial_concentration, 2)
+COLD(negative_binomial_concentration, log, 2, OWN, NULL)
+COLD(negative_binomial_concentration, softplus, 2, OWN, NULL)

@@ -1,16 +1,19 @@
 /* Poisson: nll = mean - y log mean,  base = log y!,  V(mean) = mean.  Canonical link: log.  McCullagh & Nelder (1989),
- * section 6.2.  A rate of exactly 0 gives y = 0 an nll of 0: hence `times`. Where log mean is beyond 1000 the
- * mean is infinite and so is the nll: y log mean must not become infinite first. */
+ * section 6.2.  A rate of exactly 0 gives y = 0 an nll of 0: hence `times`. Where log mean is beyond 1000 the mean is
+ * infinite and so is the nll: y log mean must not become infinite first. */
 INLINE Point poisson_of(Obs o, Mean m)
 {
     V log_mean = min_(m.log_mean, C(1e3));
-    return (Point){.mean = m.mean, .nll = m.mean - times(o.y, log_mean), .variance = m.mean, .slope = m.slope, .bend = m.bend, .leverage = m.up, .tilt = m.up};
+    return (Point){.mean = m.mean, .nll = m.mean - times(o.y, log_mean), .variance = m.mean, .slope = m.slope,
+                   .leverage = m.up, .curv = {m.slope * m.bend - times(o.y, m.up_slope)},
+                   .none = {.nll = m.mean, .log_nll = m.log_mean, .up = {m.up}, .bend = {m.up * m.bend}}};
 }
 
-INLINE V poisson_base(Obs o) { return vlog_factorial(o.y); }
+INLINE V log_factorial(Obs o) { return vlog_factorial(o.y); }
 
-LIKELIHOOD(poisson, 1, outside_counts, poisson_base)
-LINKED(poisson, log, CANONICAL, NULL, HOT)
-LINKED(poisson, softplus, CHAINED, NULL, COLD)
-LINKED(poisson, sqrt, CHAINED, negative, COLD)
-LINKED(poisson, identity, CHAINED, not_positive, COLD)
+LIKELIHOOD(poisson, 1, outside_counts, log_factorial)
+LINKABLE(poisson, 1)
+HOT(poisson, log, 1, CANONICAL)
+COLD(poisson, softplus, 1, CHAINED, NULL)
+COLD(poisson, sqrt, 1, CHAINED, not_positive)
+COLD(poisson, identity, 1, CHAINED, not_positive)

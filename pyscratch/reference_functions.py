@@ -1,0 +1,191 @@
+"""Elementary functions that NumPy lacks, for the reference.
+
+They take arrays of floats or of any other number type, of which they call the method of their name: tests evaluate the
+formulas of the reference in numbers of many digits.
+"""
+
+import math
+
+import numpy as np
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+SQRT_2 = math.sqrt(2)
+BERNOULLI_NUMBERS = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)  # B2, B4, ...
+
+
+def times(a, b):
+    """The product a b, where 0 · inf is 0, as measure theory has it."""
+    with np.errstate(invalid="ignore"):
+        return np.where((a == 0) & (b == b) | (b == 0) & (a == a), 0, a * b)
+
+
+def _elementwise(function):
+    """A function of floats as one of arrays; of other number types it is their method of that name."""
+    name, inputs = function.__name__.strip("_"), function.__code__.co_argcount
+    of_object = np.frompyfunc(lambda first, *others: getattr(first, name)(*others), inputs, 1)
+    of_float = np.frompyfunc(function, inputs, 1)
+
+    def apply(*arrays):
+        if any(array.dtype == object for array in arrays):
+            return of_object(*arrays)
+        return of_float(*(np.asarray(array, float) for array in arrays)).astype(arrays[0].dtype)
+
+    apply.__name__, apply.__doc__ = name, function.__doc__
+    return apply
+
+
+# ---- the gamma function and sums that are differences of its logarithm ----
+
+
+def _lgamma(x):
+    """log Γ(x)."""
+    return math.lgamma(x) if x > 0 else math.inf if x == 0 else math.nan
+
+
+def _digamma(x):
+    """ψ(x) = d log Γ(x) / dx, for x > 0: recurrence up to 10, then its asymptotic series (Abramowitz & Stegun 6.3.18)."""
+    if not 0 < x < math.inf:
+        return -math.inf if x == 0 else x
+    total = 0.0
+    while x < 10:
+        total, x = total - 1 / x, x + 1
+    series = sum(b / (2 * k * x ** (2 * k)) for k, b in enumerate(BERNOULLI_NUMBERS, 1))
+    return total + math.log(x) - 1 / (2 * x) - series
+
+
+def _trigamma(x):
+    """ψ'(x), for x > 0: recurrence up to 10, then its asymptotic series (Abramowitz & Stegun 6.4.12)."""
+    if not 0 < x < math.inf:
+        return math.inf if x == 0 else 1 / x
+    total = 0.0
+    while x < 10:
+        total, x = total + 1 / x**2, x + 1
+    return total + 1 / x + 1 / (2 * x**2) + sum(b / x ** (2 * k + 1) for k, b in enumerate(BERNOULLI_NUMBERS, 1))
+
+
+def _lgamma_excess(k):
+    """log Γ(k) − k log k + k; for large k from Stirling's series (Abramowitz & Stegun 6.1.40)."""
+    if not k > 10:
+        return _lgamma(k) - (k * math.log(k) if k > 0 else 0.0) + k
+    series = sum(b / (2 * j * (2 * j - 1) * k ** (2 * j - 1)) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
+    return HALF_LOG_2PI - math.log(k) / 2 + series
+
+
+def _digamma_excess(k):
+    """k (ψ(k) − log k)."""
+    if not k > 10:
+        return k * (_digamma(k) - math.log(k)) if k > 0 else -1.0
+    return -0.5 - sum(b / (2 * j * k ** (2 * j - 1)) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
+
+
+def _trigamma_excess(k):
+    """k² ψ'(k) − k: the Fisher information of the logarithm of a Gamma's shape."""
+    if not k > 10:
+        return k**2 * _trigamma(k) - k if k > 1e-100 else 1.0
+    return 0.5 + sum(b / k ** (2 * j - 1) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
+
+
+def _log_rising(y, r):
+    """log (Γ(y + r) / (Γ(r) r^y)): for whole y the sum of log(1 + j / r) over j < y."""
+    if not y <= 1e4:
+        return math.lgamma(y + r) - math.lgamma(r) - y * math.log(r)
+    return np.log1p(np.arange(y) / r).sum() if r > 0 else math.lgamma(max(y, 1)) if y < 2 else math.inf
+
+
+def _harmonic_excess(y, r):
+    """y − r (ψ(y + r) − ψ(r)): for whole y the sum of j / (r + j) over j < y."""
+    if not y <= 1e4:
+        return y - r * (_digamma(y + r) - _digamma(r))
+    j = np.arange(1, max(y, 1))
+    return (j / (r + j)).sum()
+
+
+def _trigamma_drop(y, r):
+    """r² (ψ'(r) − ψ'(y + r)): for whole y the sum of r² / (r + j)² over j < y."""
+    if not y <= 1e4:
+        return r**2 * (_trigamma(r) - _trigamma(y + r))
+    return (y > 0) + ((r / (r + np.arange(1, max(y, 1)))) ** 2).sum()
+
+
+def _concentration_information(r, x):
+    """r times the sum of (n − 1)! qⁿ / (n (r + 1) ... (r + n − 1)) over n > 1: see NegativeBinomial.
+
+    with q = x / (1 + x), x = mean / r. Terms from N on go like n^(−1−r) qⁿ; their sum is half the first plus an integral,
+    by Gauss and Legendre's rule.
+    """
+    if not 0 < r < math.inf or not 0 < x:
+        return math.nan if r != r or x != x else 0.0
+    count, q = 3000, 1 / (1 + 1 / x)
+    n = np.arange(2, count)
+    terms = q**2 * r / (r + 1) * np.cumprod(np.concatenate([[1.0], q * n / (r + n)]))
+    z = count * math.log1p(1 / x)
+    half = min(math.log1p(36 / z) if z > 0 else math.inf, 36 / r) / 2
+    u = half * (1 + _NODES)
+    integral = half * (np.exp(-r * u - z * np.expm1(u)) @ _WEIGHTS)
+    return (terms[:-1] / n).sum() + terms[-1] * (integral + 0.5 / count)
+
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
+
+lgamma, digamma, trigamma = _elementwise(_lgamma), _elementwise(_digamma), _elementwise(_trigamma)
+lgamma_excess, digamma_excess = _elementwise(_lgamma_excess), _elementwise(_digamma_excess)
+trigamma_excess = _elementwise(_trigamma_excess)
+log_rising, harmonic_excess = _elementwise(_log_rising), _elementwise(_harmonic_excess)
+trigamma_drop, concentration_information = _elementwise(_trigamma_drop), _elementwise(_concentration_information)
+
+
+def log_factorial(y):
+    """log y!, by table for the usual counts."""
+    if y.dtype != object and np.all((y < 256) & (y == np.floor(y))):
+        return _LOG_FACTORIALS[y.astype(int)].astype(y.dtype)
+    return lgamma(y + 1)
+
+
+_LOG_FACTORIALS = np.array([math.lgamma(k + 1) for k in range(256)])
+
+
+def _log1pmx(x):
+    """log(1 + x) − x, without cancellation near 0."""
+    if abs(x) > 0.1:
+        return math.log1p(x) - x
+    return sum((-1) ** (k + 1) * x**k / k for k in range(20, 1, -1))
+
+
+log1pmx = _elementwise(_log1pmx)
+
+
+# ---- the normal distribution ----
+
+
+def _tail_ratio(x):
+    """(1 − Φ(x)) / φ(x) for x > 3: the continued fraction 1 / (x + 1 / (x + 2 / (x + ...))) (Abramowitz & Stegun 26.2.14)."""
+    f = x
+    for k in range(80, 0, -1):
+        f = x + k / f
+    return 1 / f
+
+
+def _density(z):
+    """φ(z), with z² in two parts: its rounding error is a relative error of the exponential."""
+    high = math.ldexp(round(math.ldexp(z, 20)), -20) if abs(z) < 1e6 else z
+    return math.exp(-high * high / 2) * math.exp(-(z - high) * (z + high) / 2 - HALF_LOG_2PI)
+
+
+def _ndtr(z):
+    """Φ(z), the normal cdf."""
+    return math.erfc(-z / SQRT_2) / 2 if not z < -3 else _density(z) * _tail_ratio(-z)
+
+
+def _log_ndtr(z):
+    """log Φ(z)."""
+    if not z < -3:
+        return math.log1p(-_ndtr(-z)) if z > 0 else math.log(_ndtr(z))
+    return -(z**2) / 2 - HALF_LOG_2PI + math.log(_tail_ratio(-z)) if z > -math.inf else z
+
+
+def _mills(z):
+    """φ(z) / Φ(z), the inverse Mills ratio."""
+    return _density(z) / _ndtr(z) if not z < -3 else 1 / _tail_ratio(-z)
+
+
+ndtr, log_ndtr, mills = _elementwise(_ndtr), _elementwise(_log_ndtr), _elementwise(_mills)
