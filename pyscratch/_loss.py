@@ -381,9 +381,9 @@ class Loss:
         return self._more("fisher", z, offset, None, weights, "block" if block else None, out)
 
     def natural_grad(self, z, y, *, offset=None):
-        """The gradient of each row's nll in the metric of the model: Fisher information⁻¹ · gradient, in the logits' shape.
+        """Fisher information⁻¹ · gradient of each row's nll, in the logits' shape: the gradient in the model's own metric.
 
-        It does not depend on how the parameters are written (Amari 1998, Natural gradient works efficiently in learning).
+        It does not depend on how the parameters are written (Amari 1998, Natural gradient works efficiently).
         Where the information has no inverse its pseudoinverse is taken; where it is 0, 0.
         """
         grad = self.grad(z, y, offset=offset, reduction="sum")
@@ -432,7 +432,8 @@ class Loss:
     def check_domain(self, z, weights, outputs):
         """ValueError for the first row of logits outside the domain of the link, unless its weight is 0."""
         (low, high), first = self.domain, z[:, :outputs]
-        wrong = (first <= low if math.isfinite(low) else first >= high if math.isfinite(high) else first < -math.inf).any(1)
+        below = (first <= low) & math.isfinite(low)
+        wrong = (below | (first >= high) & math.isfinite(high)).any(1)
         if weights is not None:
             wrong &= weights > 0
         if wrong.any():
@@ -543,8 +544,8 @@ class Loss:
             side = f"> {low:g}" if high == math.inf else f"< {high:g}"
             others = [repr(link) for link in self.links if link not in self.domains]
             return (
-                f"logits[{row}] = {z[row]}: the {self.link.name!r} link needs a first logit {side}; a link that takes every "
-                f"logit is {' or '.join(others)}"
+                f"logits[{row}] = {z[row]}: the {self.link.name!r} link needs a first logit {side}; a link that takes "
+                f"every logit is {' or '.join(others)}"
             )
         return None
 

@@ -95,7 +95,9 @@ class Exact:
         """Σ (j / r), Σ (j / r)², Σ (j / r)³ over j < y where j / r is tiny; else None."""
         y, r = self.value, _value(r)
         small = y < r * mp.mpf(10) ** -15
-        return (y * (y - 1) / (2 * r), (y - 1) * y * (2 * y - 1) / (6 * r**2), (y * (y - 1) / 2) ** 2 / r**3) if small else None
+        if not small:
+            return None
+        return y * (y - 1) / (2 * r), (y - 1) * y * (2 * y - 1) / (6 * r**2), (y * (y - 1) / 2) ** 2 / r**3
 
     def log_rising(self, r):
         sums, r = self._power_sums(r), _value(r)

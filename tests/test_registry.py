@@ -11,9 +11,9 @@ from pyscratch import _native, losses, reference
 
 def test_every_class_has_a_twin_and_a_public_name():
     missing = set(losses.families) - set(reference.families)
-    assert not missing, f"reference.py lacks {sorted(missing)}"
+    assert not missing, f"pyscratch/reference lacks {sorted(missing)}"
     unknown = set(reference.families) - set(losses.families)
-    assert not unknown, f"losses.py lacks {sorted(unknown)}"
+    assert not unknown, f"pyscratch/losses lacks {sorted(unknown)}"
     hidden = [name for name, cls in losses.families.items() if getattr(ps, name, None) is not cls]
     assert not hidden, f"pyscratch/__init__.py lacks {hidden}"
     assert all(issubclass(reference.families[name], cls) for name, cls in losses.families.items())
@@ -23,7 +23,7 @@ def test_every_example_has_a_c_row_and_every_c_row_an_example():
     names = {losses.families[name](**options).name for name, options in EXAMPLES}
     rows = set(_native.families())
     assert not names - rows, f"families.h lacks {sorted(names - rows)}"
-    assert not rows - names, f"no example in losses.py covers {sorted(rows - names)}"
+    assert not rows - names, f"no example in pyscratch/losses covers {sorted(rows - names)}"
 
 
 @pytest.mark.parametrize("cls", losses.families.values(), ids=lambda cls: cls.__name__)

@@ -43,7 +43,7 @@ def _lgamma(x):
 
 
 def _digamma(x):
-    """ψ(x) = d log Γ(x) / dx, for x > 0: recurrence up to 10, then its asymptotic series (Abramowitz & Stegun 6.3.18)."""
+    """ψ(x) = d log Γ(x) / dx, x > 0: recurrence up to 10, then its asymptotic series (Abramowitz & Stegun 6.3.18)."""
     if not 0 < x < math.inf:
         return -math.inf if x == 0 else x
     total = 0.0
@@ -110,8 +110,8 @@ def _trigamma_drop(y, r):
 def _concentration_information(r, x):
     """r times the sum of (n − 1)! qⁿ / (n (r + 1) ... (r + n − 1)) over n > 1: see NegativeBinomial.
 
-    with q = x / (1 + x), x = mean / r. Terms from N on go like n^(−1−r) qⁿ; their sum is half the first plus an integral,
-    by Gauss and Legendre's rule.
+    with q = x / (1 + x), x = mean / r. Terms from N on go like n^(−1−r) qⁿ; their sum is half the first plus an
+    integral, by Gauss and Legendre's rule.
     """
     if not 0 < r < math.inf or not 0 < x:
         return math.nan if r != r or x != x else 0.0
@@ -158,7 +158,7 @@ log1pmx = _elementwise(_log1pmx)
 
 
 def _tail_ratio(x):
-    """(1 − Φ(x)) / φ(x) for x > 3: the continued fraction 1 / (x + 1 / (x + 2 / (x + ...))) (Abramowitz & Stegun 26.2.14)."""
+    """(1 − Φ(x)) / φ(x), x > 3: the continued fraction 1 / (x + 1 / (x + 2 / ...)) (Abramowitz & Stegun 26.2.14)."""
     f = x
     for k in range(80, 0, -1):
         f = x + k / f

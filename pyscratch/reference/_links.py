@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from pyscratch.reference_functions import HALF_LOG_2PI, log_ndtr, mills, ndtr, times
+from pyscratch.reference._functions import HALF_LOG_2PI, log_ndtr, mills, ndtr, times
 
 # ---- links of means: z to mean, with what a likelihood needs of it, in logarithms where those do not overflow ----
 
 
 class MeanLink:
-    """One link: the mean, log mean, log |slope| with slope = dmean/dz, and bend = d log |slope| / dz; of a proportion also
-    rest = 1 − mean and log rest."""
+    """One link: the mean, log mean, log |slope| with slope = dmean/dz, and bend = d log |slope| / dz; of a proportion
+    also rest = 1 − mean and log rest."""
 
     sign = 1  # of the slope
 
@@ -217,14 +217,16 @@ class Cloglog(MeanLink):
     def up(self, z):
         """d log mean / dz = x / expm1(x), without 0/0 and ∞/∞ in the tails."""
         x = np.exp(z)
-        return np.where(z < -37, 1 - x / 2, np.where(x > 700, x * np.exp(-x), x / np.expm1(np.where(x > 700, 0 * x + 1, x))))
+        return np.where(
+            z < -37, 1 - x / 2, np.where(x > 700, x * np.exp(-x), x / np.expm1(np.where(x > 700, 0 * x + 1, x)))
+        )
 
     def down(self, z):
         """−d log rest / dz."""
         return np.exp(z)
 
     def up_slope(self, z):
-        """d² log mean / dz² = up (1 − x − up), which cancels left of 0: there −x/2 − (x/2 coth(x/2) − 1) by its series."""
+        """d² log mean / dz² = up (1 − x − up), which cancels left of 0: there −x/2 − (x/2 coth(x/2) − 1), by series."""
         x = np.exp(z)
         t = np.where(x < 0.25, x, 0 * x)
         series = t**4 / 720 - t**6 / 30240 + t**8 / 1209600 - t**10 / 47900160 + t**12 * 691 / 1307674368000

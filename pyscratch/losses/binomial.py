@@ -1,0 +1,45 @@
+"""So many successes out of so many trials."""
+
+import numpy as np
+
+from pyscratch import _native
+from pyscratch._loss import Card
+from pyscratch.losses._family import family, logit_of
+from pyscratch.losses.bernoulli import Bernoulli
+
+
+@family
+class Binomial(Bernoulli):
+    """So many successes out of so many trials: y (n, 2) holds successes and failures, (n, 2 d) those of d outputs.
+
+    ``mean`` is the probability of a success, ``variance`` that of one trial, and so are Fisher information and samples.
+    """
+
+    likelihood, links = "binomial", ("logit", "probit", "cloglog")
+    target = _native.PAIRS
+    examples = ({}, {"link": "probit"}, {"link": "cloglog"})
+    support, remedy = "counts 0, 1, 2, ... of successes and of failures", "for proportions use Bernoulli with weights"
+    scipy = "binom"
+    ulps = {**Bernoulli.ulps, "nll": (16, 16)}
+    card = Card(
+        target="a pair of counts: successes and failures of n independent trials",
+        link="mean = 1 / (1 + exp(−z)), the probability of a success",
+        nll="−y log mean − (n − y) log(1 − mean) − log C(n, y)",
+        grad="n mean − y: the residual",
+        curvature="n mean (1 − mean), observed and Fisher",
+        wrong="the successes vary more than independent trials do, or trials of a row differ in their probability",
+        source="McCullagh & Nelder (1989), Generalized Linear Models, section 4.3",
+    )
+
+    def _supported(self, y, width):
+        return np.isfinite(y) & (y >= 0) & (y == np.floor(y))
+
+    def _draw(self, rng, mean, size=None):
+        """One trial of each row: (1, 0) or (0, 1), successes before failures."""
+        yes = rng.binomial(1, mean, size)
+        pair = np.stack([yes, 1 - yes], -1) if np.ndim(mean) == 1 else np.concatenate([yes, 1 - yes], -1)
+        return pair.astype(float)
+
+    def _start(self, y, w, width):
+        yes, no = w @ y[:, :width], w @ y[:, width:]
+        return [logit_of(self.link.name, (yes + 0.5 * (yes * no == 0)) / (yes + no + (yes * no == 0)))]
