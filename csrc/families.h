@@ -6,6 +6,11 @@
 #include "families/gamma.h"
 #include "families/negative_binomial.h"
 #include "families/tweedie.h"
+#include "families/beta.h"
+#include "families/student_t.h"
+#include "families/laplace.h"
+#include "families/lognormal.h"
+#include "families/weibull.h"
 #include "families/categorical.h"
 
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
@@ -21,5 +26,10 @@ static const HeadRow head_rows[] = {
     ROW(negative_binomial, log), ROW(negative_binomial, softplus),
     ROW(negative_binomial_concentration, log), ROW(negative_binomial_concentration, softplus),
     ROW(tweedie, log), ROW(tweedie, softplus),
+    ROW(beta, logit),
+    ROW(student_t, identity), ROW(student_t_df, identity),
+    ROW(laplace, identity),
+    ROW(lognormal, identity),
+    ROW(weibull, log), ROW(weibull, softplus),
     ROW(categorical, softmax),
 };

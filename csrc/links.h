@@ -167,6 +167,14 @@ INLINE V square_over(V a, V log_a, V b, V log_b)
     return any_lane(is_nan(x)) ? select(is_nan(x), vexp(C(2) * log_a - log_b), x) : x;
 }
 
+/* exp(a + b), with the digits that a + b loses. */
+INLINE V exp_sum(V a, V b)
+{
+    V bound = C(REAL_MAX / 4);
+    Exact s = two_sum(max_(min_(a, bound), -bound), max_(min_(b, bound), -bound));
+    return vexp(s.sum) * (C(1) + max_(min_(s.error, C(0.5)), C(-0.5)));
+}
+
 /* A ratio x = a / b of positive numbers, which may both have overflown or both be 0, and what does not overflow where they
  * do: t is the smaller of x and 1 / x. p = 1 / (1 + x), q = x / (1 + x). */
 typedef struct { Mask above; V x, log_x, log1p_t, log1p_x, p, q, log_q; } Odds;
@@ -239,6 +247,7 @@ INLINE Scale scale_of(V z, const Obs *o) { return o->bare ? softplus_scale(z) : 
 /* What gamma functions say of a predicted shape k, whose value may have overflowed or be 0 where log k is fine:
  * nll = log Gamma(k) - k log k + k, score = k (digamma(k) - log k), information = k^2 trigamma(k) - k. */
 #define SMALLEST C(REAL_BITS == 32 ? 1e-15 : 1e-60)             /* small enough for the limit to hold to the last digit */
+#define LOG_SMALLEST C(REAL_BITS == 32 ? -34.538776394910684 : -138.15510557964274)
 #define LARGEST C(REAL_BITS == 32 ? 1e30 : 1e290)
 typedef struct { V nll, score, information; } Shape;
 INLINE Shape shape_of(V k, V log_k, int want)

@@ -45,6 +45,8 @@ def widths(loss):
 def draw_logits(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     """Random logits; the first one inside the domain of its link."""
     z = rng.normal(0, spread, (rows, width))
+    if loss.typical:
+        z += np.repeat(loss.typical[: len(loss.parameters)], loss.outputs(width))
     low, high = loss.domain
     if np.isfinite(low) or np.isfinite(high):
         first = z[:, : loss.outputs(width)]
@@ -59,7 +61,7 @@ def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     z = draw_logits(loss, rows, width, rng, dtype, spread)
     twin = reference.families[type(loss).__name__](**loss.options).plain
     y = twin.distribution(z.astype(float)).sample(rng)
-    return z, y if loss.target == _native.LABELS else y.astype(dtype)
+    return z, y if loss.target == _native.LABELS else loss.targets(y, width, dtype)
 
 
 def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):

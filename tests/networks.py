@@ -46,6 +46,8 @@ def targets(head, X, seed=2):
     loss = make_loss(reference, head)
     rng = np.random.default_rng(seed)
     z = 0.5 * X @ rng.normal(size=(X.shape[1], make_width(loss)))
+    if loss.typical:
+        z += loss.typical[: len(loss.parameters)]
     return loss.distribution(z).sample(rng)
 
 

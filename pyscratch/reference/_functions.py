@@ -85,6 +85,36 @@ def _trigamma_excess(k):
     return 0.5 + sum(b / k ** (2 * j - 1) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
 
 
+_HALVES = (-1 / 8, 1 / 192, -1 / 640, 17 / 14336, -31 / 18432)  # log Γ(h + 1/2) − log Γ(h) − log(h) / 2 in h^(1 − 2k)
+
+
+def _half_rise(h):
+    """log Γ(h + 1/2) − log Γ(h) − log(h) / 2: recurrence up to 20, then its asymptotic series."""
+    total = 0.0
+    while 0 < h < 20:
+        total, h = total + math.log(h / (h + 0.5) * ((h + 1) / (h + 0.5))) / 2, h + 1
+    return total + sum(c / h ** (2 * k + 1) for k, c in enumerate(_HALVES)) if h else -math.inf
+
+
+def _half_climb(h):
+    """h (ψ(h + 1/2) − ψ(h)) − 1/2."""
+    total, at = 0.0, h
+    while 0 < at < 20:
+        total, at = total + 0.5 / (at * (at + 1) * (2 * at + 1)), at + 1
+    series = sum(-(2 * k + 1) * c / at ** (2 * k + 1) for k, c in enumerate(_HALVES)) if h else 0.0
+    return h * total + h / at * series if 0 < h < math.inf else 0.5 if h == 0 else 0 / h
+
+
+def _half_bend(h):
+    """h² (ψ'(h) − ψ'(h + 1/2)) − 1/2."""
+    total, at = 0.0, h
+    while 0 < at < 20:
+        c = (at + 0.5) ** 2
+        total, at = total + (1.5 * c - 0.125) / (2 * c * (c - 0.25) ** 2), at + 1
+    series = sum(-(2 * k + 1) * (2 * k + 2) * c / at ** (2 * k + 1) for k, c in enumerate(_HALVES)) if h else 0.0
+    return h**2 * total + (h / at) ** 2 * series if 1e-100 < h < math.inf else 0.5 if h < 1 else 0 / h
+
+
 def _log_rising(y, r):
     """log (Γ(y + r) / (Γ(r) r^y)): for whole y the sum of log(1 + j / r) over j < y."""
     if not y <= 1e4:
@@ -130,6 +160,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 lgamma, digamma, trigamma = _elementwise(_lgamma), _elementwise(_digamma), _elementwise(_trigamma)
 lgamma_excess, digamma_excess = _elementwise(_lgamma_excess), _elementwise(_digamma_excess)
 trigamma_excess = _elementwise(_trigamma_excess)
+half_rise, half_climb, half_bend = _elementwise(_half_rise), _elementwise(_half_climb), _elementwise(_half_bend)
 log_rising, harmonic_excess = _elementwise(_log_rising), _elementwise(_harmonic_excess)
 trigamma_drop, concentration_information = _elementwise(_trigamma_drop), _elementwise(_concentration_information)
 

@@ -1,0 +1,113 @@
+/* Student's t with location, scale s and degrees of freedom v: u = (y - location) / s,
+ * nll = log s + (v + 1) / 2 log(1 + u^2 / v) - rise,  rise = log Gamma((v + 1) / 2) - log Gamma(v / 2) - log(v / 2) / 2,
+ * base = log(2 pi) / 2: as v grows the Gaussian term by term, rise being -1 / (4 v) then. Of a fixed v rise is part of the
+ * base.  Mean and variance do not exist for v <= 1 and v <= 2.  Lange, Little & Taylor (1989). */
+
+/* rise and its derivative by log v; half is v / 2. */
+INLINE GammaRatio student_rise(V half, V log_half)
+{
+    GammaRatio g = gamma_ratio(max_(min_(half, LARGEST), SMALLEST), C(0.5));
+    Mask far = half > C(1 / REAL_EPSILON);
+    V late = select(half < SMALLEST, C(0.5) * (log_half - LOG_SMALLEST), C(0)), limit = C(0.125) / half;
+    return (GammaRatio){select(far, -limit, g.log + late), select(far, limit, g.slope)};
+}
+
+/* Of the second derivatives by log v: bend = (v / 2)^2 (trigamma(v / 2) - trigamma((v + 1) / 2)) - 1/2, and the Fisher
+ * information bend + (3 - v) / (2 (v + 1) (v + 3)), which is 7 / (2 v^2) for large v. The alternating sum of 1 / (x + j)^2
+ * is 1 / (2 x^2) + 1 / (2 x^3) + E(x), where E(x) + E(x + 1) = -(x + 1/2) / (x (x + 1))^3; E is asymptotic from 16 on
+ * (Abramowitz & Stegun 23.1.15, 6.4.12). Below 3 one term of the sum is set apart. */
+typedef struct { V bend, information; } StudentInformation;
+APART StudentInformation student_information(V v)
+{
+    static const real table[] = {-0.5, 1.5, -8.5, 77.5, -1036.5, 19113.5, -464784.5};
+    enum { STEPS = 16 };
+    Mask low = v < C(3);
+    v = max_(min_(v, LARGEST), SMALLEST);
+    V x = select(low, v + C(1), v), far = C(1) / (x + C(STEPS)), w = far * far, E = w * w * far * poly(w, table, 7);
+    for (int j = STEPS - 1; j >= 0; j--) {
+        V at = x + C(j), c = C(1) / (at * (at + C(1)));
+        E = -(E + (at + C(0.5)) * c * c * c);
+    }
+    V share = v / x, all = C(0.5) - share * share * (C(0.5) + C(0.5) / x + E * x * x), rest = E * v * v;
+    V usual = C(0.5) * (C(7) + C(3) / v) / (v + C(1)) / (v + C(3)) + rest;
+    V first = all + C(0.5) * (C(3) - v) / ((v + C(1)) * (v + C(3)));
+    return (StudentInformation){select(low, all, C(0.5) / v + rest), select(low, first, usual)};
+}
+
+/* q = u^2 / v, p = 1 / (1 + q), share = q / (1 + q), log1p = log(1 + q): from logarithms where u^2 or 1 / v overflows. */
+typedef struct { V r, u, u2, q, p, share, log1p, pull, weight, score; Mask tiny, wide; } Student;
+INLINE Student student_of(Obs o, Scale s, V v, V log_v)
+{
+    V r = o.y - o.z[0], u = r * s.inverse * s.extra, u2 = u * u, q = u2 / v, p = C(1) / (C(1) + q), share = q * p;
+    V l = vlog1p(q);
+    Mask far = negate(q <= LARGEST);
+    if (any_lane(far)) {
+        V log_q = C(2) * (vlog(abs_(r)) - s.log_scale) - log_v;
+        Logistic g = logistic(log_q);
+        p = select(far, g.rest, p), share = select(far, g.sigmoid, share);
+        l = select(far, g.softplus, l), q = select(far, vexp(log_q), q);
+    }
+    Mask wide = q > C(1);
+    V pull = select(wide, (v + C(1)) * share / r, product(u, C(1) + C(1) / v) * p * s.inverse * s.extra);
+    V score = select(wide, p - v * share, p * (C(1) - u) * (C(1) + u));
+    return (Student){.r = r, .u = u, .u2 = u2, .q = q, .p = p, .share = share, .log1p = l, .tiny = q < C(REAL_EPSILON / 2),
+                     .wide = wide, .pull = pull, .weight = select(wide, v * share, u2 * p) + share, .score = score};
+}
+
+/* With respect to the location and log s: gradient (-pull, score), score = 1 - weight, weight = (v + 1) share. */
+INLINE Point student_t_at(Obs o, Scale s, V v, Student t)
+{
+    V per = s.inverse * s.extra, ratio = C(2) / (v + C(3)), steeper = C(2) * t.p * steep(s) - s.bend;
+    V nll = select(t.tiny, C(0.5) * (t.u2 + t.q), C(0.5) * (v + C(1)) * t.log1p), lean = t.p - t.share;
+    V curv = select(t.wide, (v + C(1)) * t.share / t.r * (lean / t.r), product((C(1) + C(1) / v) * t.p * per * per, lean));
+    V tail = select(v > LARGEST, C(1), v / (v - C(2)));
+    return (Point){.mean = select(v > C(1), o.z[0], NOT_A_NUMBER), .param = {o.z[0], s.scale},
+                   .variance = select(v > C(2), s.scale * s.scale * tail, NOT_A_NUMBER), .nll = s.log_scale + nll,
+                   .grad = {-t.pull, times(s.slope, t.score)}, .curv = {curv, s.bend + times(steeper, t.weight)},
+                   .curv_pair = {C(2) * t.p * t.pull * s.slope},
+                   .fisher = {per * per * (C(1) - ratio), C(2) / (C(1) + C(3) / v) * steep(s)}};
+}
+
+INLINE Point student_t(Obs o)
+{
+    Scale s = scale_of(o.z[1], &o);
+    V v = o.fixed.parameter;
+    return student_t_at(o, s, v, student_of(o, s, v, vlog(v)));
+}
+
+/* With respect to log v, f: gradient (v log(1 + q) - weight) / 2 - d rise, where v log(1 + q) - u^2 and u^2 - weight are
+ * each of the order of 1 / v. */
+INLINE Point student_t_df(Obs o)
+{
+    Obs unfloored = o;
+    unfloored.fixed.floored = 0;
+    Scale s = scale_of(o.z[1], &o), f = scale_of(o.z[2], &unfloored);
+    V v = f.scale;
+    Student t = student_of(o, s, v, f.log_scale);
+    GammaRatio rise = student_rise(C(0.5) * v, f.log_scale - C(0.69314718055994530942));
+    V bend = select(t.tiny, C(-0.5) * product(t.u2, t.q), v * vlog1pmx(t.q));
+    V near = bend + product(t.share, (t.u - C(1)) * (t.u + C(1)));
+    V excess = select(t.wide, product(v, t.log1p - t.share) - t.share, near), g = C(0.5) * excess - rise.slope;
+    Point p = student_t_at(o, s, v, t);
+    p.param[2] = v, p.nll = p.nll - rise.log, p.grad[2] = times(f.slope, g);
+    if (o.want & (CURVATURE | FISHER)) {
+        StudentInformation i = student_information(v);
+        p.curv[2] = times(curved(f), g) + (i.bend + C(0.5) * product(t.share, C(1) + t.score)) * steep(f);
+        p.curv_pair[1] = product(t.pull, t.share - C(1) / (v + C(1))) * -f.slope;
+        p.curv_pair[2] = product(t.share, t.score) * s.slope * f.slope;
+        p.fisher[2] = i.information * steep(f);
+        p.fisher_pair[2] = C(-2) / ((C(1) + C(1) / v) * (v + C(3))) * s.slope * f.slope;
+    }
+    return p;
+}
+
+INLINE V student_t_base(Obs o)
+{
+    V half = C(0.5) * o.fixed.parameter;
+    return half_log_2pi(o) - student_rise(half, vlog(half)).log;
+}
+
+LIKELIHOOD(student_t, 1, outside_reals, student_t_base)
+COLD_WHOLE(student_t, identity, student_t, 2, OWN)
+LIKELIHOOD(student_t_df, 1, outside_reals, half_log_2pi)
+COLD_WHOLE(student_t_df, identity, student_t_df, 3, OWN)

@@ -1,0 +1,56 @@
+"""The twin of `pyscratch.Weibull`."""
+
+import math
+
+import numpy as np
+
+from pyscratch import losses
+from pyscratch.reference._functions import lgamma, times
+from pyscratch.reference._heads import NumpyHead, twin
+from pyscratch.reference._links import LINKS, SCALE_LINKS
+
+C = 1 - np.euler_gamma
+
+
+@twin
+class Weibull(NumpyHead, losses.Weibull):
+    """`pyscratch.Weibull` in NumPy, with t = (y / scale)^shape and its logarithm l."""
+
+    def _params(self, z):
+        return LINKS[self.link.name].mean(z[0]), SCALE_LINKS[self.scale_link].value(z[1])
+
+    def _mean(self, z, p):
+        return np.exp(LINKS[self.link.name].log_mean(z[0]) + lgamma(1 + 1 / p[1]))
+
+    def _variance(self, z, p):
+        """mean² (Γ(1 + 2 / shape) / Γ(1 + 1 / shape)² − 1)."""
+        ratio = lgamma(1 + 2 / p[1]) - 2 * lgamma(1 + 1 / p[1])
+        return self._mean(z, p) ** 2 * np.expm1(ratio)
+
+    def _log_t(self, z, p, y):
+        return times(p[1], np.log(y) - LINKS[self.link.name].log_mean(z[0]))
+
+    def _nll(self, z, p, y):
+        log_t = self._log_t(z, p, y)
+        return np.exp(log_t), -log_t, -SCALE_LINKS[self.scale_link].log(z[1]), np.log(y)
+
+    def _grad(self, z, p, y):
+        log_t, up, slope = self._log_t(z, p, y), LINKS[self.link.name].up(z[0]), SCALE_LINKS[self.scale_link].slope(z[1])
+        return [(-times(p[1], np.expm1(log_t)) * up,), (slope * times(np.expm1(log_t), log_t), -slope)]
+
+    def _curvature(self, z, p, y):
+        link, scale_link, log_t = LINKS[self.link.name], SCALE_LINKS[self.scale_link], self._log_t(z, p, y)
+        t, el, slope, bend = np.exp(log_t), times(np.expm1(log_t), log_t), scale_link.slope(z[1]), scale_link.bend(z[1])
+        first = times(p[1] ** 2, t) * link.up(z[0]) ** 2, -times(p[1], np.expm1(log_t)) * link.up_slope(z[0])
+        return [first, (slope**2 * times(t, log_t) * log_t, (slope**2 + bend) * el, -bend)]
+
+    def _curvature_pairs(self, z, p, y):
+        log_t, both = self._log_t(z, p, y), LINKS[self.link.name].up(z[0]) * SCALE_LINKS[self.scale_link].slope(z[1])
+        return {(0, 1): (-times(p[1], np.expm1(log_t)) * both, -times(p[1], times(np.exp(log_t), log_t)) * both)}
+
+    def _fisher(self, z, p):
+        slope = SCALE_LINKS[self.scale_link].slope(z[1])
+        return [((p[1] * LINKS[self.link.name].up(z[0])) ** 2,), ((C**2 + math.pi**2 / 6) * slope**2,)]
+
+    def _fisher_pairs(self, z, p):
+        return {(0, 1): (-C * p[1] * LINKS[self.link.name].up(z[0]) * SCALE_LINKS[self.scale_link].slope(z[1]),)}
