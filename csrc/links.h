@@ -167,6 +167,8 @@ INLINE V square_over(V a, V log_a, V b, V log_b)
     return any_lane(is_nan(x)) ? select(is_nan(x), vexp(C(2) * log_a - log_b), x) : x;
 }
 
+INLINE Mask ordinary(V x) { return both(x >= C(REAL_MIN), x <= C(REAL_MAX)); }           /* with all its digits */
+
 /* exp(a + b), with the digits that a + b loses. */
 INLINE V exp_sum(V a, V b)
 {

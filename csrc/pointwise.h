@@ -348,6 +348,13 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }              /* what it is ou
     INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); } \
     BARE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
+/* HOT, with one loop for gradients with and without the value, for families whose functions give both at once. */
+#define HOT_ONCE(likelihood, link, logits, kind) \
+    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); } \
+    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum, size_t *bad) \
+    { double unwanted = 0; return bare_loop(likelihood##_##link, kind, logits, likelihood##_support, NULL, GRAD | VALUE, \
+                                            r, n, c, want & VALUE ? sum : &unwanted, bad); } \
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \
     APART void likelihood##_##link##_apart(const Obs *o, const Mean *m, int gradient, Point *p) \

@@ -15,7 +15,7 @@ INLINE V bend_or_log(Mask bend, V x, LogParts p)
 typedef struct { V kl, gap; } Divergence;
 INLINE Divergence divergence(V y, Mean m)
 {
-    V d = y - m.mean, up = d / m.mean, down = -d / m.rest;
+    V d = select(m.mean > m.rest, m.rest - (C(1) - y), y - m.mean), up = d / m.mean, down = -d / m.rest;
     Mask close = both(abs_(up) < C(0.5), abs_(down) < C(0.5));
     V l = bend_or_log(close, up, log_parts_lifted(y)), l2 = bend_or_log(close, down, log1p_parts(-y));
     l = select(close, l, l - m.log_mean), l2 = select(close, l2, l2 - m.log_rest);
@@ -58,4 +58,4 @@ INLINE V beta_base(Obs o) { return vlog(o.y) + vlog1p(-o.y); }
 
 LIKELIHOOD(beta, 1, outside_open_unit, beta_base)
 LINKABLE(beta, 2)
-HOT(beta, logit, 2, OWN)
+HOT_ONCE(beta, logit, 2, OWN)

@@ -22,7 +22,7 @@ APART StudentInformation student_information(V v)
     static const real table[] = {-0.5, 1.5, -8.5, 77.5, -1036.5, 19113.5, -464784.5};
     enum { STEPS = 16 };
     Mask low = v < C(3);
-    v = max_(min_(v, LARGEST), SMALLEST);
+    v = max_(min_(v, C(REAL_MAX)), SMALLEST);
     V x = select(low, v + C(1), v), far = C(1) / (x + C(STEPS)), w = far * far, E = w * w * far * poly(w, table, 7);
     for (int j = STEPS - 1; j >= 0; j--) {
         V at = x + C(j), c = C(1) / (at * (at + C(1)));
@@ -38,16 +38,15 @@ APART StudentInformation student_information(V v)
 typedef struct { V r, u, u2, q, p, share, log1p, pull, weight, score; Mask tiny, wide; } Student;
 INLINE Student student_of(Obs o, Scale s, V v, V log_v)
 {
-    V r = o.y - o.z[0], u = r * s.inverse * s.extra, u2 = u * u, q = u2 / v, p = C(1) / (C(1) + q), share = q * p;
-    V l = vlog1p(q);
-    Mask far = negate(q <= LARGEST);
+    V r = o.y - o.z[0], u = r * s.inverse * s.extra, u2 = u * u, q = u2 / v, l = vlog1p(q);
+    Mask wide = q > C(1), far = negate(q <= C(REAL_MAX));
+    V t = select(wide, C(1) / q, q), per = C(1) / (C(1) + t), p = select(wide, t * per, per), share = select(wide, per, t * per);
     if (any_lane(far)) {
         V log_q = C(2) * (vlog(abs_(r)) - s.log_scale) - log_v;
         Logistic g = logistic(log_q);
         p = select(far, g.rest, p), share = select(far, g.sigmoid, share);
-        l = select(far, g.softplus, l), q = select(far, vexp(log_q), q);
+        l = select(far, g.softplus, l), q = select(far, vexp(log_q), q), wide = q > C(1);
     }
-    Mask wide = q > C(1);
     V pull = select(wide, (v + C(1)) * share / r, product(u, C(1) + C(1) / v) * p * s.inverse * s.extra);
     V score = select(wide, p - v * share, p * (C(1) - u) * (C(1) + u));
     return (Student){.r = r, .u = u, .u2 = u2, .q = q, .p = p, .share = share, .log1p = l, .tiny = q < C(REAL_EPSILON / 2),
@@ -75,8 +74,24 @@ INLINE Point student_t(Obs o)
     return student_t_at(o, s, v, student_of(o, s, v, vlog(v)));
 }
 
-/* With respect to log v, f: gradient (v log(1 + q) - weight) / 2 - d rise, where v log(1 + q) - u^2 and u^2 - weight are
- * each of the order of 1 / v. */
+/* With respect to log v: gradient (v log(1 + q) - weight) / 2 - d rise, where v log(1 + q) - u^2 and u^2 - weight are each
+ * of the order of 1 / v, and second derivative gradient + turn. As v grows they go to g and -g, g = ((u^2 - 1)^2 - 2) / (4 v),
+ * which does not underflow where v overflows. */
+typedef struct { V g, turn; } ByLogDf;
+INLINE ByLogDf student_by_log_df(Student t, V v, V log_v, V climb, V bend)
+{
+    V small = select(t.tiny, C(-0.5) * product(t.u2, t.q), v * vlog1pmx(t.q));
+    V near = small + product(t.share, (t.u - C(1)) * (t.u + C(1)));
+    V excess = select(t.wide, product(v, t.log1p - t.share) - t.share, near);
+    ByLogDf d = {C(0.5) * excess - climb, bend + C(0.5) * product(t.share, C(1) + t.score)};
+    Mask endless = v > LARGEST;
+    if (any_lane(endless)) {
+        V root = vexp(C(-0.5) * log_v), b = product(t.u2 - C(1), root), limit = C(0.25) * (b * b - C(2) * root * root);
+        d.g = select(endless, limit, d.g), d.turn = select(endless, C(-2) * limit, d.turn);
+    }
+    return d;
+}
+
 INLINE Point student_t_df(Obs o)
 {
     Obs unfloored = o;
@@ -85,14 +100,13 @@ INLINE Point student_t_df(Obs o)
     V v = f.scale;
     Student t = student_of(o, s, v, f.log_scale);
     GammaRatio rise = student_rise(C(0.5) * v, f.log_scale - C(0.69314718055994530942));
-    V bend = select(t.tiny, C(-0.5) * product(t.u2, t.q), v * vlog1pmx(t.q));
-    V near = bend + product(t.share, (t.u - C(1)) * (t.u + C(1)));
-    V excess = select(t.wide, product(v, t.log1p - t.share) - t.share, near), g = C(0.5) * excess - rise.slope;
+    StudentInformation i = {C(0), C(0)};
+    if (o.want & (CURVATURE | FISHER)) i = student_information(v);
+    ByLogDf d = student_by_log_df(t, v, f.log_scale, rise.slope, i.bend);
     Point p = student_t_at(o, s, v, t);
-    p.param[2] = v, p.nll = p.nll - rise.log, p.grad[2] = times(f.slope, g);
+    p.param[2] = v, p.nll = p.nll - rise.log, p.grad[2] = times(f.slope, d.g);
     if (o.want & (CURVATURE | FISHER)) {
-        StudentInformation i = student_information(v);
-        p.curv[2] = times(curved(f), g) + (i.bend + C(0.5) * product(t.share, C(1) + t.score)) * steep(f);
+        p.curv[2] = times(curved(f), d.g) + times(steep(f), d.turn);
         p.curv_pair[1] = product(t.pull, t.share - C(1) / (v + C(1))) * -f.slope;
         p.curv_pair[2] = product(t.share, t.score) * s.slope * f.slope;
         p.fisher[2] = i.information * steep(f);

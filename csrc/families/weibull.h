@@ -18,9 +18,10 @@ INLINE Point weibull_means(Point p, Mean m, Scale k)
 {
     WeibullMoments w = weibull_moments(min_(k.inverse * k.extra, LARGEST));
     V log_mean = m.log_mean + w.log_mean, rise = vexpm1(w.log_square);
-    p.mean = exp_sum(m.log_mean, w.log_mean), p.variance = p.mean * (p.mean * rise);
+    p.mean = exp_sum(m.log_mean, w.log_mean);
+    Mask usual = both(ordinary(p.mean), ordinary(rise));
     V log_rise = select(rise < C(REAL_MIN), C(0.4977003024707453475) - C(2) * k.log_scale, w.log_square);
-    p.variance = select(is_nan(p.variance), vexp(C(2) * log_mean + log_rise), p.variance);
+    p.variance = select(usual, p.mean * (p.mean * rise), vexp(C(2) * log_mean + log_rise));
     return p;
 }
 
@@ -32,7 +33,7 @@ INLINE Point weibull_of(Obs o, Mean m)
     V g = -product(k.scale, e), el = product(e, l), tl = product(t, l);
     Point p = {.param = {m.mean, k.scale}, .nll = (t - l) - k.log_scale, .grad = {g * m.up, (el - C(1)) * k.slope},
                .curv = {product(k.scale * k.scale, t) * m.up * m.up + times(m.up_slope, g),
-                        times(steep(k), tl * l) + times(curved(k), el) - k.bend},
+                        times(steep(k), product(tl, l)) + times(curved(k), el) - k.bend},
                .curv_pair = {(g - product(k.scale, tl)) * m.up * k.slope},
                .fisher = {k.scale * k.scale * m.up * m.up, C(1.8236806608528793896) * steep(k)},
                .fisher_pair = {-c * k.scale * m.up * k.slope}};

@@ -2,8 +2,7 @@
 
 from pyscratch._checks import choice, positive
 from pyscratch._loss import Loss
-
-SCALES = ("softplus", "exp", "squareplus", "logvar")
+from pyscratch.losses._shaped import POSITIVE
 
 
 class Scaled(Loss):
@@ -11,7 +10,7 @@ class Scaled(Loss):
     link and its floor."""
 
     links, parameters = ("identity",), ("location", "scale")
-    scale_links = SCALES
+    scale_links = POSITIVE
 
     def __init__(self, scale_link="softplus", min_scale=0.0):
         self._freeze(

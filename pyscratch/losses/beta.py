@@ -27,7 +27,7 @@ class Beta(Loss):
     typical = (0.0, 3.0)
     support = "numbers between 0 and 1, both excluded"
     ulps = {
-        "nll": (16, 8),
+        "nll": (16, 12),
         "grad": (16, 8),
         "mean": (4, 4),
         "params": (4, 4),

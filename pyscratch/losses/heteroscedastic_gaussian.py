@@ -18,6 +18,7 @@ class HeteroscedasticGaussian(Scaled):
     """
 
     likelihood, parameters = "heteroscedastic_gaussian", ("mean", "scale")
+    scale_links = (*Scaled.scale_links, "logvar")
     examples = (
         {},
         {"min_scale": 0.1},

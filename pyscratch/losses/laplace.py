@@ -18,7 +18,7 @@ class Laplace(Scaled):
     """
 
     likelihood = "laplace"
-    examples = ({}, {"min_scale": 0.1}, {"scale_link": "exp"}, {"scale_link": "squareplus"}, {"scale_link": "logvar"})
+    examples = ({}, {"min_scale": 0.1}, {"scale_link": "exp"}, {"scale_link": "squareplus", "min_scale": 0.125})
     support, kinked = "finite real numbers", True
     ulps = {
         "nll": (12, 4),

@@ -18,7 +18,7 @@ class LogNormal(Scaled):
     """
 
     likelihood = "lognormal"
-    examples = ({}, {"min_scale": 0.1}, {"scale_link": "exp"}, {"scale_link": "squareplus"}, {"scale_link": "logvar"})
+    examples = ({}, {"min_scale": 0.1}, {"scale_link": "exp"}, {"scale_link": "squareplus", "min_scale": 0.125})
     support, remedy = "finite numbers > 0", "for data with zeros use Tweedie"
     ulps = {
         "nll": (12, 4),

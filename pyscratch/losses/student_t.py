@@ -9,7 +9,7 @@ from pyscratch import distributions
 from pyscratch._checks import choice, columns, positive
 from pyscratch._loss import Card
 from pyscratch.losses._family import family, logit_of, weighted_median
-from pyscratch.losses._scaled import SCALES, Scaled
+from pyscratch.losses._scaled import Scaled
 from pyscratch.losses._shaped import root
 
 
@@ -33,7 +33,7 @@ class StudentT(Scaled):
         {"df": 1e7, "min_scale": 0.1},
         {"scale_link": "exp"},
         {"scale_link": "squareplus", "min_scale": 0.125},
-        {"df": 30.0, "scale_link": "logvar"},
+        {"df": 30.0, "scale_link": "squareplus"},
     )
     typical = (0.0, 0.0, 3.0)
     support = "finite real numbers"
@@ -41,7 +41,7 @@ class StudentT(Scaled):
         "nll": (16, 8),
         "grad": (16, 8),
         "mean": (0, 0),
-        "variance": (16, 16),
+        "variance": (1024, 1024),  # next to df = 2 the rounding of df is all that is left of df − 2
         "curvature": (16, 8),
         "fisher": (16, 16),
     }
@@ -64,7 +64,7 @@ class StudentT(Scaled):
             vars(self).update(likelihood="student_t_df", parameters=names, _tuple=namedtuple("Parameters", names))
         else:
             df = positive("df", df)
-        choice("scale_link", scale_link, SCALES)
+        choice("scale_link", scale_link, self.scale_links)
         self._freeze(df=df, scale_link=scale_link, min_scale=positive("min_scale", min_scale, zero=True))
 
     def _fields(self):

@@ -57,9 +57,9 @@ class Beta(NumpyHead, losses.Beta):
     def _curvature(self, z, p, y):
         link, tilt = SCALE_LINKS[self.scale_link], LOGIT.rest(z[0]) - p[0]
         first, second = self._fisher(z, p)
-        bent = link.slope(z[1]) ** 2 + link.bend(z[1])
+        steep, bend, second_terms = link.slope(z[1]) ** 2, link.bend(z[1]), self._by_log_precision(z, p, y)
         first = *first, *(tilt * term for term in self._by_mean(z, p, y))
-        return [first, (*second, *(times(bent, term) for term in self._by_log_precision(z, p, y)))]
+        return [first, (*second, *(times(part, term) for part in (steep, bend) for term in second_terms))]
 
     def _curvature_pairs(self, z, p, y):
         slope, terms = SCALE_LINKS[self.scale_link].slope(z[1]), self._fisher_pairs(z, p)[0, 1]

@@ -23,7 +23,7 @@ class Laplace(ScaledHead, losses.Laplace):
 
     def _curvature(self, z, p, y):
         slope, bend, u = self._slope(z[1]), self._bend(z[1]), self._per_scale(z, p, np.abs(y - p[0]))
-        return [(0 * z[0],), (*bend, times(slope**2 - sum(bend), u))]
+        return [(0 * z[0],), (*bend, times(slope**2, u), *(-times(term, u) for term in bend))]
 
     def _curvature_pairs(self, z, p, y):
         return {(0, 1): (self._slope(z[1]) * self._per_scale(z, p, np.sign(y - p[0])),)}

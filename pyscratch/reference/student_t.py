@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from pyscratch import losses
-from pyscratch.reference._functions import HALF_LOG_2PI, half_bend, half_climb, half_rise, log1pmx, times
+from pyscratch.reference._functions import HALF_LOG_2PI, half_bend, half_climb, half_rise, log1pmx
 from pyscratch.reference._heads import ScaledHead, twin
 from pyscratch.reference._links import SCALE_LINKS
 
@@ -44,9 +44,15 @@ class StudentT(ScaledHead, losses.StudentT):
         return self._per_scale(z, p, -(1 + 1 / v) * u * share)
 
     def _by_log_df(self, z, p, y):
-        """(df / 2) (ψ(df / 2) − ψ((df + 1) / 2) + 1 / df + log(1 + q) − q) + (1 − p) (u² − 1) / 2."""
+        """(df / 2) (ψ(df / 2) − ψ((df + 1) / 2) + 1 / df + log(1 + q)) − (df + 1) (1 − p) / 2.
+
+        For small q, with log(1 + q) − q, what is left is (1 − p) (u² − 1) / 2.
+        """
         v, u, q, _, rest = self._ratios(z, p, y)
-        return -half_climb(v / 2), v / 2 * log1pmx(q), times(rest / 2, u**2), -rest / 2
+        near = q < 1
+        small = np.where(near, q, 0 * q)
+        first = np.where(near, v / 2 * log1pmx(small), v / 2 * np.log1p(q))
+        return -half_climb(v / 2), first, np.where(near, v / 2 * q * rest, -v / 2 * rest), -rest / 2
 
     def _grad(self, z, p, y):
         v, _, _, _, rest = self._ratios(z, p, y)
@@ -64,9 +70,10 @@ class StudentT(ScaledHead, losses.StudentT):
         blocks = [(first * share, -first * rest), (*bend, 2 * slope**2 * share * weight, -sum(bend) * weight)]
         if self.df is None:
             link = SCALE_LINKS[self.scale_link]
-            slope, bent = link.slope(z[2]) ** 2, link.slope(z[2]) ** 2 + link.bend(z[2])
+            slope, bend = link.slope(z[2]) ** 2, link.bend(z[2])
             curved = slope * half_bend(v / 2), slope * rest, -slope * rest * weight / 2
-            blocks.append((*curved, *(bent * term for term in self._by_log_df(z, p, y))))
+            bent = (part * term for part in (slope, bend) for term in self._by_log_df(z, p, y))
+            blocks.append((*curved, *bent))
         return blocks
 
     def _curvature_pairs(self, z, p, y):

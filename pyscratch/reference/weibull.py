@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from pyscratch import losses
-from pyscratch.reference._functions import lgamma, times
+from pyscratch.reference._functions import lgamma, lgamma_bend, times
 from pyscratch.reference._heads import NumpyHead, twin
 from pyscratch.reference._links import LINKS, SCALE_LINKS
 
@@ -24,8 +24,7 @@ class Weibull(NumpyHead, losses.Weibull):
 
     def _variance(self, z, p):
         """mean² (Γ(1 + 2 / shape) / Γ(1 + 1 / shape)² − 1)."""
-        ratio = lgamma(1 + 2 / p[1]) - 2 * lgamma(1 + 1 / p[1])
-        return self._mean(z, p) ** 2 * np.expm1(ratio)
+        return self._mean(z, p) ** 2 * np.expm1(lgamma_bend(1 / p[1]))
 
     def _log_t(self, z, p, y):
         return times(p[1], np.log(y) - LINKS[self.link.name].log_mean(z[0]))
@@ -42,7 +41,7 @@ class Weibull(NumpyHead, losses.Weibull):
         link, scale_link, log_t = LINKS[self.link.name], SCALE_LINKS[self.scale_link], self._log_t(z, p, y)
         t, el, slope, bend = np.exp(log_t), times(np.expm1(log_t), log_t), scale_link.slope(z[1]), scale_link.bend(z[1])
         first = times(p[1] ** 2, t) * link.up(z[0]) ** 2, -times(p[1], np.expm1(log_t)) * link.up_slope(z[0])
-        return [first, (slope**2 * times(t, log_t) * log_t, (slope**2 + bend) * el, -bend)]
+        return [first, (slope**2 * times(t, log_t) * log_t, slope**2 * el, bend * el, -bend)]
 
     def _curvature_pairs(self, z, p, y):
         log_t, both = self._log_t(z, p, y), LINKS[self.link.name].up(z[0]) * SCALE_LINKS[self.scale_link].slope(z[1])
