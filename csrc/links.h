@@ -196,15 +196,15 @@ INLINE Odds odds_of(V a, V b, V log_x)
 typedef struct {
     V scale, log_scale, inverse, extra;
     V slope, bend;                               /* d log scale / dz, d2 log scale / dz2 */
+    V curve;                                     /* slope^2 + bend, without cancellation */
 } Scale;
-INLINE V steep(Scale s) { return s.slope * s.slope; }
-INLINE V curved(Scale s) { return s.slope * s.slope + s.bend; }  /* of a function of log scale: h'' slope^2 + h' bend */
+INLINE V steep(Scale s) { return s.slope * s.slope; }            /* of a function of log scale: h'' steep + h' bend */
 
 /* log h = a z exactly, as exp (a = 1) and logvar (a = 1/2, the scale being the root of the variance) have it. */
 INLINE Scale exponential_scale(V z, V a)
 {
     V log_scale = a * z, root = max_(min_(vexp(C(-0.5) * log_scale), C(REAL_MAX)), C(REAL_MIN));
-    return (Scale){.scale = vexp(log_scale), .log_scale = log_scale, .inverse = root, .extra = root, .slope = a};
+    return (Scale){.scale = vexp(log_scale), .log_scale = log_scale, .inverse = root, .extra = root, .slope = a, .curve = a * a};
 }
 
 INLINE Scale squareplus_scale(V z)               /* (z + sqrt(z^2 + 4)) / 2; Barron (2021) */
@@ -212,14 +212,16 @@ INLINE Scale squareplus_scale(V z)               /* (z + sqrt(z^2 + 4)) / 2; Bar
     V x = abs_(z), root = select(x > C(1e9), x, sqrt_(fma_(z, z, C(4)))), big = C(0.5) * x + C(0.5) * root;
     V per = C(1) / big, scale = select(z < C(0), per, big), slope = C(1) / root;
     return (Scale){.scale = scale, .log_scale = copysign_(vlog(big), z), .inverse = select(z < C(0), big, per),
-                   .extra = C(1), .slope = slope, .bend = -(z * slope) * slope * slope};
+                   .extra = C(1), .slope = slope, .bend = -(z * slope) * slope * slope,
+                   .curve = C(2) * slope * slope * (slope * select(z < C(0), big, per))};
 }
 
 INLINE Scale softplus_scale(V z)
 {
     Softplus h = softplus_of(z);
     Mask far = z < C(REAL_BITS == 32 ? -80 : -700);
-    Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up, .bend = h.up_slope};
+    Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up, .bend = h.up_slope,
+               .curve = h.up * h.rest};
     if (any_lane(far)) {
         V root = min_(vexp(C(-0.5) * z), C(REAL_MAX));
         s.inverse = select(far, root, s.inverse), s.extra = select(far, root, s.extra);
@@ -232,7 +234,7 @@ INLINE Scale floored_scale(Scale s, V floor)
 {
     V scale = s.scale + floor, inverse = C(1) / scale, r = s.scale * inverse;
     return (Scale){.scale = scale, .log_scale = vlog(scale), .inverse = inverse, .extra = C(1), .slope = r * s.slope,
-                   .bend = r * (s.bend + floor * inverse * s.slope * s.slope)};
+                   .bend = r * (s.bend + floor * inverse * s.slope * s.slope), .curve = r * s.curve};
 }
 
 /* The choice is the same for every row of a call: a branch that is always predicted, not a select. */

@@ -78,7 +78,7 @@ def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
         if wanted in ("params", "mean", "variance"):
             value = p if wanted == "params" else getattr(twin, f"_{wanted}")(blocks, p)
             value = np.concatenate(value, axis=1) if isinstance(value, tuple) else value
-            return value, value
+            return value, value * twin._condition(blocks, p) if wanted == "variance" else value
         if wanted == "nll":
             terms = twin._nll(blocks, p, y)
             sizes_ = [np.max(np.abs(term), axis=1) for term in terms]

@@ -50,7 +50,7 @@ INLINE Point beta_of(Obs o, Mean m)
                    .nll = s.nll + (t.nll - whole.nll) + excess, .grad = {g, times(n.slope, g2)},
                    .fisher = {flow + spread, information * steep(n)}, .fisher_pair = {cross * n.slope},
                    .curv = {product(flow, C(1) - tilt * d.gap) + spread + tilt * free,
-                            times(curved(n), g2) + information * steep(n)},
+                            times(n.curve, g2) + information * steep(n)},
                    .curv_pair = {(g + cross) * n.slope}};
 }
 

@@ -26,7 +26,7 @@ INLINE Point gamma_shape_of(Obs o, Mean m)
     return (Point){.mean = m.mean, .param = {m.mean, k.scale},
                    .variance = square_over(m.mean, m.log_mean, k.scale, k.log_scale), .nll = excess + s.nll,
                    .grad = {residual, g * k.slope}, .fisher = {k.scale * m.up * m.up, s.information * steep(k)},
-                   .curv = {product(k.scale, m.up_slope + o.y * m.inverse_bend), times(curved(k), g) + s.information * steep(k)},
+                   .curv = {product(k.scale, m.up_slope + o.y * m.inverse_bend), times(k.curve, g) + s.information * steep(k)},
                    .curv_pair = {residual * k.slope}};
 }
 

@@ -89,7 +89,7 @@ INLINE Point negative_binomial_concentration_of(Obs o, Mean m)
         V finite = max_(min_(s.scale, LARGEST), SMALLEST), n = finite + o.y, share = finite / n;
         V second = share * share * shape_information(n) - shape_information(finite) + o.y / n * o.y;
         V ypq = times(o.y, d.p * d.q);
-        p.curv[1] = times(curved(s), g) + (times(o.y, d.q) - r.q * d.q + ypq - second) * steep(s);
+        p.curv[1] = times(s.curve, g) + (times(o.y, d.q) - r.q * d.q + ypq - second) * steep(s);
         p.curv_pair[0] = (r.q * d.q - ypq) * m.up * s.slope;
     }
     if (o.want & FISHER) p.fisher[1] = concentration_information(s.scale, d) * steep(s);

@@ -38,7 +38,7 @@ APART StudentInformation student_information(V v)
 typedef struct { V r, u, u2, q, p, share, log1p, pull, weight, score; Mask tiny, wide; } Student;
 INLINE Student student_of(Obs o, Scale s, V v, V log_v)
 {
-    V r = o.y - o.z[0], u = r * s.inverse * s.extra, u2 = u * u, q = u2 / v, l = vlog1p(q);
+    V r = o.y - o.z[0], u = r * s.inverse * s.extra, u2 = u * u, q = u * (u / v), l = vlog1p(q);
     Mask wide = q > C(1), far = negate(q <= C(REAL_MAX));
     V t = select(wide, C(1) / q, q), per = C(1) / (C(1) + t), p = select(wide, t * per, per), share = select(wide, per, t * per);
     if (any_lane(far)) {
@@ -58,7 +58,7 @@ INLINE Point student_t_at(Obs o, Scale s, V v, Student t)
 {
     V per = s.inverse * s.extra, ratio = C(2) / (v + C(3)), steeper = C(2) * t.p * steep(s) - s.bend;
     V nll = select(t.tiny, C(0.5) * (t.u2 + t.q), C(0.5) * (v + C(1)) * t.log1p), lean = t.p - t.share;
-    V curv = select(t.wide, (v + C(1)) * t.share / t.r * (lean / t.r), product((C(1) + C(1) / v) * t.p * per * per, lean));
+    V curv = select(t.wide, (v + C(1)) * t.share / t.r * (lean / t.r), product(product(C(1) + C(1) / v, per * per) * t.p, lean));
     V tail = select(v > LARGEST, C(1), v / (v - C(2)));
     return (Point){.mean = select(v > C(1), o.z[0], NOT_A_NUMBER), .param = {o.z[0], s.scale},
                    .variance = select(v > C(2), s.scale * s.scale * tail, NOT_A_NUMBER), .nll = s.log_scale + nll,
@@ -74,20 +74,22 @@ INLINE Point student_t(Obs o)
     return student_t_at(o, s, v, student_of(o, s, v, vlog(v)));
 }
 
-/* With respect to log v: gradient (v log(1 + q) - weight) / 2 - d rise, where v log(1 + q) - u^2 and u^2 - weight are each
- * of the order of 1 / v, and second derivative gradient + turn. As v grows they go to g and -g, g = ((u^2 - 1)^2 - 2) / (4 v),
- * which does not underflow where v overflows. */
-typedef struct { V g, turn; } ByLogDf;
-INLINE ByLogDf student_by_log_df(Student t, V v, V log_v, V climb, V bend)
+/* With respect to z3, from log v: gradient (v log(1 + q) - weight) / 2 - d rise, where v log(1 + q) - u^2 and u^2 - weight are each
+ * of the order of 1 / v, and second derivative bend + share (1 + score) / 2 + gradient. As v grows they go to g and -g,
+ * g = ((u^2 - 1)^2 - 2) / (4 v), which does not underflow where v overflows. */
+typedef struct { V first, second; } ByLogDf;
+INLINE ByLogDf student_by_log_df(Student t, Scale f, V climb, V bend)
 {
-    V small = select(t.tiny, C(-0.5) * product(t.u2, t.q), v * vlog1pmx(t.q));
-    V near = small + product(t.share, (t.u - C(1)) * (t.u + C(1)));
-    V excess = select(t.wide, product(v, t.log1p - t.share) - t.share, near);
-    ByLogDf d = {C(0.5) * excess - climb, bend + C(0.5) * product(t.share, C(1) + t.score)};
-    Mask endless = v > LARGEST;
+    V v = f.scale, share = t.share, small = select(t.tiny, C(-0.5) * product(t.u2, t.q), v * vlog1pmx(t.q));
+    V near = small + product(share, (t.u - C(1)) * (t.u + C(1))), lead = t.log1p - share;
+    V first = C(0.5) * select(t.wide, product(v, lead) - share, near) - climb;
+    V usual = times(f.curve, first) + steep(f) * (bend + C(0.5) * product(share, C(1) + t.score));
+    V large = product(v, times(f.curve, lead) - steep(f) * share * share) + share * (steep(f) * (C(1) + t.p) - f.curve);
+    ByLogDf d = {times(f.slope, first), select(t.wide, C(0.5) * large + steep(f) * bend - f.curve * climb, usual)};
+    Mask endless = both(v > LARGEST, negate(t.wide));
     if (any_lane(endless)) {
-        V root = vexp(C(-0.5) * log_v), b = product(t.u2 - C(1), root), limit = C(0.25) * (b * b - C(2) * root * root);
-        d.g = select(endless, limit, d.g), d.turn = select(endless, C(-2) * limit, d.turn);
+        V root = vexp(C(-0.5) * f.log_scale), b = product(t.u2 - C(1), root), limit = C(0.25) * (b * b - C(2) * root * root);
+        d.first = select(endless, f.slope * limit, d.first), d.second = select(endless, (f.bend - steep(f)) * limit, d.second);
     }
     return d;
 }
@@ -102,11 +104,11 @@ INLINE Point student_t_df(Obs o)
     GammaRatio rise = student_rise(C(0.5) * v, f.log_scale - C(0.69314718055994530942));
     StudentInformation i = {C(0), C(0)};
     if (o.want & (CURVATURE | FISHER)) i = student_information(v);
-    ByLogDf d = student_by_log_df(t, v, f.log_scale, rise.slope, i.bend);
+    ByLogDf d = student_by_log_df(t, f, rise.slope, i.bend);
     Point p = student_t_at(o, s, v, t);
-    p.param[2] = v, p.nll = p.nll - rise.log, p.grad[2] = times(f.slope, d.g);
+    p.param[2] = v, p.nll = p.nll - rise.log, p.grad[2] = d.first;
     if (o.want & (CURVATURE | FISHER)) {
-        p.curv[2] = times(curved(f), d.g) + times(steep(f), d.turn);
+        p.curv[2] = d.second;
         p.curv_pair[1] = product(t.pull, t.share - C(1) / (v + C(1))) * -f.slope;
         p.curv_pair[2] = product(t.share, t.score) * s.slope * f.slope;
         p.fisher[2] = i.information * steep(f);

@@ -33,7 +33,7 @@ INLINE Point weibull_of(Obs o, Mean m)
     V g = -product(k.scale, e), el = product(e, l), tl = product(t, l);
     Point p = {.param = {m.mean, k.scale}, .nll = (t - l) - k.log_scale, .grad = {g * m.up, (el - C(1)) * k.slope},
                .curv = {product(k.scale * k.scale, t) * m.up * m.up + times(m.up_slope, g),
-                        times(steep(k), product(tl, l)) + times(curved(k), el) - k.bend},
+                        times(steep(k), product(tl, l)) + times(k.curve, el) - k.bend},
                .curv_pair = {(g - product(k.scale, tl)) * m.up * k.slope},
                .fisher = {k.scale * k.scale * m.up * m.up, C(1.8236806608528793896) * steep(k)},
                .fisher_pair = {-c * k.scale * m.up * k.slope}};

@@ -19,6 +19,7 @@ class LogNormal(Scaled):
 
     likelihood = "lognormal"
     examples = ({}, {"min_scale": 0.1}, {"scale_link": "exp"}, {"scale_link": "squareplus", "min_scale": 0.125})
+    typical = (0.0, -3.0)
     support, remedy = "finite numbers > 0", "for data with zeros use Tweedie"
     ulps = {
         "nll": (12, 4),

@@ -41,7 +41,7 @@ class StudentT(Scaled):
         "nll": (16, 8),
         "grad": (16, 8),
         "mean": (0, 0),
-        "variance": (1024, 1024),  # next to df = 2 the rounding of df is all that is left of df − 2
+        "variance": (16, 16),
         "curvature": (16, 8),
         "fisher": (16, 16),
     }

@@ -23,7 +23,7 @@ class Weibull(Loss):
 
     likelihood, links, scale_links, parameters = "weibull", ("log", "softplus"), POSITIVE, ("scale", "shape")
     examples = ({}, {"scale_link": "exp"}, {"link": "softplus"}, {"link": "softplus", "scale_link": "squareplus"})
-    typical = (0.0, 2.5)
+    typical = (0.0, 1.2)
     support, remedy = "finite numbers > 0", "for data with zeros use Tweedie"
     ulps = {  # a relative error of the shape is one of log t, which exp(log t) multiplies by log t
         "nll": (16, 4096),

@@ -91,6 +91,10 @@ class NumpyHead:
     def _mean(self, z, p):
         return p
 
+    def _condition(self, z, p):
+        """By how much the variance multiplies relative errors of the parameters, where that is no small number."""
+        return 1
+
     def _curvature_pairs(self, z, p, y):
         """Terms of d²nll / dz_i dz_j by pair (i, j) of blocks; those that are 0 are left out."""
         return {}

@@ -31,9 +31,10 @@ class Beta(NumpyHead, losses.Beta):
         return p[0] * p[1], LOGIT.rest(z[0]) * p[1], p[1]
 
     def _divergence(self, z, p, y):
-        """a log (mean / y) and b log ((1 − mean) / (1 − y)): the precision times a Kullback-Leibler divergence."""
+        """a log (mean / y) + b log ((1 − mean) / (1 − y)): the precision times a Kullback-Leibler divergence."""
         a, b, _ = self._shapes(z, p)
-        return times(a, LOGIT.log_mean(z[0]) - np.log(y)), times(b, LOGIT.log_rest(z[0]) - np.log1p(-y))
+        of_mean = times(a, LOGIT.log_mean(z[0])), times(b, LOGIT.log_rest(z[0]))
+        return *of_mean, -times(a, np.log(y)), -times(b, np.log1p(-y))
 
     def _nll(self, z, p, y):
         a, b, n = map(lgamma_excess, self._shapes(z, p))
@@ -42,9 +43,10 @@ class Beta(NumpyHead, losses.Beta):
     def _by_mean(self, z, p, y):
         """By z1: mean (1 − mean) n (ψ(a) − ψ(b) − logit y)."""
         a, b, _ = self._shapes(z, p)
-        mean, rest, logit = p[0], LOGIT.rest(z[0]), np.log(y) - np.log1p(-y)
+        mean, rest = p[0], LOGIT.rest(z[0])
         flow = np.where(mean < rest, a * rest, b * mean)
-        return rest * digamma_excess(a), -mean * digamma_excess(b), times(flow, z[0]), -times(flow, logit)
+        psi = rest * digamma_excess(a), -mean * digamma_excess(b)
+        return *psi, times(flow, z[0]), -times(flow, np.log(y)), times(flow, np.log1p(-y))
 
     def _by_log_precision(self, z, p, y):
         a, b, n = map(digamma_excess, self._shapes(z, p))

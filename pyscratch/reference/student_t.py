@@ -19,7 +19,7 @@ class StudentT(ScaledHead, losses.StudentT):
         return p if self.df is not None else (*p, SCALE_LINKS[self.scale_link].value(z[2]))
 
     def _df(self, z, p):
-        return p[2] if self.df is None else 0 * z[0] + self.df
+        return p[2] if self.df is None else np.where(np.abs(z[0]) < math.inf, 0 * z[0], 0) + self.df
 
     def _mean(self, z, p):
         return np.where(self._df(z, p) > 1, p[0], 0 * p[0] + math.nan)
@@ -29,15 +29,21 @@ class StudentT(ScaledHead, losses.StudentT):
         exists = v > 2
         return np.where(exists, p[1] ** 2 * v / np.where(exists, v - 2, 0 * v + 1), 0 * v + math.nan)
 
+    def _condition(self, z, p):
+        v = self._df(z, p)
+        return v / np.where(v > 2, v - 2, 0 * v + 1)
+
     def _ratios(self, z, p, y):
         """df, u, q, p and 1 − p."""
         v, u = self._df(z, p), self._per_scale(z, p, y - p[0])
         q = u**2 / v
-        return v, u, q, 1 / (1 + q), 1 / (1 + 1 / np.where(q == 0, 0 * q + 1, q)) * np.sign(q)
+        return v, u, q, 1 / (1 + q), q / (1 + q)
 
     def _nll(self, z, p, y):
-        v, _, q, _, _ = self._ratios(z, p, y)
-        return self._log_scale(z[1]), -half_rise(v / 2), (v + 1) / 2 * np.log1p(q), 0 * y + HALF_LOG_2PI
+        v, u, q, _, _ = self._ratios(z, p, y)
+        usual = q > 1e-30  # else, as for an infinite df, log(1 + q) is q
+        distance = np.where(usual, (v + 1) / 2 * np.log1p(q), (u**2 + q) / 2)
+        return self._log_scale(z[1]), -half_rise(v / 2), distance, 0 * y + HALF_LOG_2PI
 
     def _by_location(self, z, p, y):
         v, u, _, share, _ = self._ratios(z, p, y)
