@@ -381,7 +381,7 @@ class Loss:
         return self._more("fisher", z, offset, None, weights, "block" if block else None, out)
 
     def natural_grad(self, z, y, *, offset=None):
-        """Fisher information⁻¹ · gradient of each row's nll, in the logits' shape: the gradient in the model's own metric.
+        """Fisher information⁻¹ · gradient of each row's nll, in the logits' shape: the gradient in the model's metric.
 
         It does not depend on how the parameters are written (Amari 1998, Natural gradient works efficiently).
         Where the information has no inverse its pseudoinverse is taken; where it is 0, 0.

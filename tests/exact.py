@@ -99,20 +99,31 @@ class Exact:
             return None
         return y * (y - 1) / (2 * r), (y - 1) * y * (2 * y - 1) / (6 * r**2), (y * (y - 1) / 2) ** 2 / r**3
 
+    @property
+    def _steps(self):
+        """The whole numbers below this one, if they are few: then sums over them cancel nothing."""
+        return range(int(self.value)) if self.value <= 300 and self.value == mp.floor(self.value) else None
+
     def log_rising(self, r):
         sums, r = self._power_sums(r), _value(r)
+        if self._steps is not None:
+            return Exact(mp.fsum(mp.log1p(j / r) for j in self._steps))
         if sums:
             return Exact(sums[0] - sums[1] / 2 + sums[2] / 3)
         return Exact(mp.loggamma(self.value + r) - mp.loggamma(r) - self.value * mp.log(r))
 
     def harmonic_excess(self, r):
         sums, r = self._power_sums(r), _value(r)
+        if self._steps is not None:
+            return Exact(mp.fsum(j / (r + j) for j in self._steps))
         if sums:
             return Exact(sums[0] - sums[1] + sums[2])
         return Exact(self.value - r * (mp.psi(0, self.value + r) - mp.psi(0, r)))
 
     def trigamma_drop(self, r):
         sums, r = self._power_sums(r), _value(r)
+        if self._steps is not None:
+            return Exact(mp.fsum((r / (r + j)) ** 2 for j in self._steps))
         if sums:
             return Exact(self.value - 2 * sums[0] + 3 * sums[1] - 4 * sums[2])
         return Exact(r**2 * (mp.psi(1, r) - mp.psi(1, self.value + r)))

@@ -5,25 +5,32 @@ import subprocess
 import sys
 import textwrap
 
-from cases import draw, formulas, seeded, widths
+from cases import draw, draw_logits, formulas, seeded, widths
 import numpy as np
 import pytest
 
 import pyscratch
 from pyscratch import losses, reference
 
-STEP = 1e-5
+STEP = 1e-4
 
 
 def difference(function, z):
-    """Central differences of a function by each logit of a row: of its value per row, or of its own entry there."""
+    """Central differences of a function by each logit of a row: of its value per row, or of its own entry there.
+
+    Of two steps, combined so that what is left is of their fourth power (Richardson).
+    """
     slopes = np.empty_like(z)
     for k in range(z.shape[1]):
-        up, down = z.copy(), z.copy()
-        up[:, k] += STEP
-        down[:, k] -= STEP
-        change = function(up) - function(down)
-        slopes[:, k] = (change[:, k] if change.ndim == 2 else change) / (up[:, k] - down[:, k])
+
+        def change(step, k=k):
+            up, down = z.copy(), z.copy()
+            up[:, k] += step
+            down[:, k] -= step
+            change = function(up) - function(down)
+            return (change[:, k] if change.ndim == 2 else change) / (up[:, k] - down[:, k])
+
+        slopes[:, k] = (4 * change(STEP) - change(2 * STEP)) / 3
     return slopes
 
 
@@ -76,8 +83,8 @@ def test_fisher_is_the_expected_curvature(pair):
     _, twin = pair
     width = widths(twin)[0] if len(twin.parameters) > 1 else widths(twin)[-1]
     rng = seeded(twin.name, "fisher")
-    z = np.repeat(rng.normal(0, 0.7, (3, width)), 4000, axis=0)
-    y = reference.families[type(twin).__name__](**twin.options).plain.distribution(z).sample(rng)
+    z = np.repeat(draw_logits(twin, 3, width, rng, spread=0.7), 4000, axis=0)
+    y = twin.plain.distribution(z).sample(rng)
     curvature = twin.curvature(z, y).reshape(3, 4000, width)
     fisher = twin.fisher(z[::4000])
     error = curvature.std(1) / np.sqrt(4000)
@@ -90,7 +97,7 @@ def test_the_score_has_mean_zero(pair):
         pytest.skip("class weights and smoothing are no likelihood")
     width = widths(twin)[-1]
     rng = seeded(twin.name, "score")
-    z = np.repeat(rng.normal(0, 0.7, (3, width)), 4000, axis=0)
+    z = np.repeat(draw_logits(twin, 3, width, rng, spread=0.7), 4000, axis=0)
     grad = twin.grad(z, twin.distribution(z).sample(rng), reduction="sum").reshape(3, 4000, width)
     assert np.all(np.abs(grad.mean(1)) <= 6 * grad.std(1) / np.sqrt(4000) + 1e-12)
 

@@ -146,6 +146,9 @@ class MeanHead(NumpyHead):
     def _variance(self, z, mean):
         return self.dispersion * np.exp(self._log_v(z))
 
+    def _per_dispersion(self, x):
+        return x / self.dispersion
+
     def _leverage(self, z):
         """dmean/dz / V(mean)."""
         if self.link.name == self.canonical:
@@ -154,10 +157,11 @@ class MeanHead(NumpyHead):
 
     def _grad(self, z, mean, y):
         leverage = self._leverage(z)
-        return [tuple(leverage * term / self.dispersion for term in residual(mean, y))]
+        return [tuple(self._per_dispersion(leverage * term) for term in residual(mean, y))]
 
     def _fisher(self, z, mean):
-        return [(self._map.sign * np.exp(self._map.log_slope(z)) * self._leverage(z) / self.dispersion,)]
+        slope = self._map.sign * np.exp(self._map.log_slope(z))
+        return [(self._per_dispersion(slope * self._leverage(z)),)]
 
     def _curvature(self, z, mean, y):
         if self.link.name == self.canonical:

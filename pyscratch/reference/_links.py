@@ -276,9 +276,13 @@ class Loglog(MeanLink):
 class Cauchit(MeanLink):
     """mean = 1/2 + arctan(z) / π; left of −1 it is arctan(−1/z) / π, which does not cancel."""
 
+    def _pi(self, z):
+        return 4 * np.arctan(0 * z + 1)  # with as many digits as z has
+
     def mean(self, z):
         """The mean."""
-        return np.where(z < -1, np.arctan(-1 / np.where(z < -1, z, 0 * z - 1)), math.pi / 2 + np.arctan(z)) / math.pi
+        pi = self._pi(z)
+        return np.where(z < -1, np.arctan(-1 / np.where(z < -1, z, 0 * z - 1)), pi / 2 + np.arctan(z)) / pi
 
     def rest(self, z):
         """1 − mean."""
@@ -294,7 +298,7 @@ class Cauchit(MeanLink):
 
     def log_slope(self, z):
         """The logarithm of |dmean/dz|."""
-        return -math.log(math.pi) - np.log1p(z**2)
+        return -np.log(self._pi(z)) - np.log1p(z**2)
 
     def bend(self, z):
         """d log |dmean/dz| / dz."""

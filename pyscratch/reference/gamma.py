@@ -18,6 +18,9 @@ class Gamma(ShapedHead, losses.Gamma):
         """1 / shape."""
         return 1 / self.shape
 
+    def _per_dispersion(self, x):
+        return x * self.shape
+
     def _log_v(self, z):
         return 2 * self._map.log_mean(z)
 
