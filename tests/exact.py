@@ -3,6 +3,8 @@
 NumPy's elementary functions call a method of the same name on each object, so ``np.exp`` of such an array works.
 """
 
+import functools
+
 import mpmath
 import numpy as np
 
@@ -40,6 +42,22 @@ def _divided(a, b):
     if b == 0:  # as IEEE arithmetic has it
         return mp.nan if a == 0 or mp.isnan(a) else mp.sign(a) * mp.inf
     return a / b
+
+
+@functools.cache
+def _log_tweedie_sum(y, p, f):
+    """log Σ z^j / (j! Γ(b j)) as in the reference; far from 1 every other term, or fewer, are as good."""
+    if not y > 0:
+        return mp.mpf(0)
+    b, peak = (2 - p) / (p - 1), y ** (2 - p) / (f * (2 - p))
+    log_z = b * mp.log(y / (p - 1)) - (1 + b) * mp.log(f) - mp.log(2 - p)
+    reach = 13 * mp.sqrt(peak / (1 + b)) + 50
+    step = max(1, int(reach / 150))
+    terms = (
+        log_z * j - mp.loggamma(j + 1) - mp.loggamma(b * j)
+        for j in range(max(1, int(peak - reach)), int(peak + reach) + 1, step)
+    )
+    return mp.log(step * mp.fsum(mp.exp(term) for term in terms))
 
 
 class Exact:
@@ -136,6 +154,9 @@ class Exact:
         if p < mp.mpf(10) ** -8:
             return Exact(self.trigamma_excess().value - (mp.pi * r / mp.sin(mp.pi * r) * p**r if r < 0.9 else 0))
         return Exact(r * q**2 / (2 * (r + 1)) * mp.hyp3f2(1, 2, 2, r + 2, 3, q))
+
+    def log_tweedie_sum(self, p, f):
+        return Exact(_log_tweedie_sum(self.value, _value(p), _value(f)))
 
     def digamma(self):
         return Exact(mp.psi(0, self.value))

@@ -127,10 +127,27 @@ def _concentration_information(r, x):
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 
+def _log_tweedie_sum(y, p, f):
+    """log Σ W_j, the series of a Tweedie density at y > 0: W_j = z^j / (j! Γ(b j)) with b = (2 − p) / (p − 1) and
+    z = (y / (p − 1))^b / (f^(1 + b) (2 − p)); its terms lie about y^(2−p) / (f (2−p)). Dunn & Smyth (2005).
+    """
+    if not 0 < y < math.inf:
+        return 0.0
+    b, peak = (2 - p) / (p - 1), y ** (2 - p) / (f * (2 - p))
+    log_z = b * math.log(y / (p - 1)) - (1 + b) * math.log(f) - math.log(2 - p)
+    reach = 12 * math.sqrt(peak / (1 + b)) + 40
+    step = max(1, int(reach / 100))  # far from 1 a sum over every other term, or fewer, is as good: it is an integral
+    j = np.arange(max(1, int(peak - reach)), peak + reach, step)
+    terms = [log_z * k - math.lgamma(k + 1) - math.lgamma(b * k) for k in j.tolist()]
+    top = max(terms)
+    return top + math.log(step * math.fsum(math.exp(term - top) for term in terms))
+
+
 lgamma, digamma, trigamma = _elementwise(_lgamma), _elementwise(_digamma), _elementwise(_trigamma)
 lgamma_excess, digamma_excess = _elementwise(_lgamma_excess), _elementwise(_digamma_excess)
 trigamma_excess = _elementwise(_trigamma_excess)
 log_rising, harmonic_excess = _elementwise(_log_rising), _elementwise(_harmonic_excess)
+log_tweedie_sum = _elementwise(_log_tweedie_sum)
 trigamma_drop, concentration_information = _elementwise(_trigamma_drop), _elementwise(_concentration_information)
 
 
