@@ -72,7 +72,7 @@ class Tweedie(Distribution):
 
         def missing(y):
             """cdf − q, with the digits of the smaller tail."""
-            return self._cdf(y) - q if q < 0.5 else (1 - q) - self._sf(y)
+            return self._tail(y, False) - q if q < 0.5 else (1 - q) - self._tail(y, True)
 
         low, high = np.zeros(self._shape), mean + np.sqrt(self.loss.variance(self.z.astype(float)))
         while np.any(far := positive & (missing(high) < 0)):
@@ -95,25 +95,30 @@ class Tweedie(Distribution):
         return top * np.append(0.0, np.geomspace(1e-14, 1, count)).reshape(-1, *[1] * len(self._shape))
 
     @property
+    def _rule(self):
+        """Gauss's nodes and weights on [0, 1], in front of the mean's shape."""
+        nodes, shares = (np.reshape(a, (-1, *[1] * len(self._shape))) for a in np.polynomial.legendre.leggauss(12))
+        return (1 + nodes) / 2, shares / 2
+
+    @property
     def entropy(self):
         """−mass · log mass at 0 − ∫ density · log density, by Gauss's rule on panels."""
         rate, special = self._parts[0], scipy("special", self._what)
-        nodes, shares = np.polynomial.legendre.leggauss(12)
+        nodes, shares = self._rule
         x, total = self._points(80), rate * np.exp(-rate)
         for low, high in zip(x[:-1], x[1:], strict=True):
-            for node, share in zip((1 + nodes) / 2, shares / 2, strict=True):
-                density = self._density(low + node * (high - low))
-                total = total - share * (high - low) * special.xlogy(density, density)
+            density = self._density(low + nodes * (high - low))
+            total = total - (high - low) * (shares * special.xlogy(density, density)).sum(0)
         return total
 
     def _crps(self, y):
         """∫ cdf² below y plus ∫ sf² above it, by Gauss's rule on panels."""
-        nodes, shares = np.polynomial.legendre.leggauss(12)
+        nodes, shares = self._rule
         x = self._points(60)
         total = np.maximum(y - x[-1], 0)
         for low, high in zip(x[:-1], x[1:], strict=True):
             cut = np.clip(y, low, high)
-            for node, share in zip((1 + nodes) / 2, shares / 2, strict=True):
-                below = self._cdf(low + node * (cut - low)) ** 2 * (cut - low)
-                total = total + share * (below + self._sf(cut + node * (high - cut)) ** 2 * (high - cut))
+            below = (shares * self._cdf(low + nodes * (cut - low)) ** 2).sum(0)
+            above = (shares * self._sf(cut + nodes * (high - cut)) ** 2).sum(0)
+            total = total + below * (cut - low) + above * (high - cut)
         return total
