@@ -99,11 +99,11 @@ INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
                   .down_slope = times(n.rest_ratio, down_excess)};
 }
 
-/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0 */
+/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; exp(-x/2) underflows later than exp(x) overflows or its result */
 INLINE V bernoulli_ratio(V x)
 {
-    V grown = vexpm1(x);
-    return select(x < C(REAL_MIN), C(1), select(grown > C(REAL_MAX), C(0), x / grown));
+    V near = min_(x, C(1)), half = exp_nonpositive(C(-0.5) * x), far = times(half, x) * half;
+    return select(x < C(REAL_MIN), C(1), select(x > C(1), far / (C(1) - half * half), near / vexpm1(near)));
 }
 /* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
 INLINE V bernoulli_excess(V x, V ratio)

@@ -134,6 +134,9 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
     Point p;
     Sum s = no_sum();
     V y[MAX_LOGITS] = {C(0), C(0)}, scale = C(c->scale);
+    double smoothing = c->options->smoothing;                   /* of a proportion: (1 - e) y + e / 2 */
+    V keep = C(1 - smoothing), spread = C(0.5 * smoothing);
+    int smooth = smoothing > 0 && known;
     for (size_t i = 0; i < count; i += (size_t)LANES) {
         if (known) load_logits(y, r.y + i * (size_t)k->targets, k->targets);
         o.y = y[0], o.y2 = k->targets == 2 ? y[1] : C(1) - y[0];
@@ -141,8 +144,9 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
         load_logits(o.z, r.z + i * n, logits);
         if (r.offset) o.z[0] = o.z[0] + load(r.offset + i);
         if (k->link) k->link(o.z[0], want, &m);
-        k->likelihood(&o, &m, k->kind, &p);
         Wrong wrong = wrong_of(k->outside, k->undefined, k->targets, known, &o);
+        if (smooth) o.y = fma_(keep, o.y, spread), o.y2 = fma_(keep, o.y2, spread);
+        k->likelihood(&o, &m, k->kind, &p);
         if (r.weights) {
             V w = load(r.weights + i);
             Mask live = w > C(0);
@@ -204,7 +208,8 @@ APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, 
 {
     Tail t;
     size_t left = count % (size_t)LANES, whole = count - left, n = (size_t)k->logits, second = c->flags & PS_BLOCK ? n * n : n;
-    int usual = c->options->scale_link == PS_SOFTPLUS && !(c->options->min_scale > 0), status;
+    const ps_options *f = c->options;
+    int usual = f->scale_link == PS_SOFTPLUS && !(f->min_scale > 0 || f->smoothing > 0), status;
     int bare = k->bare && usual && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll;
     if (bare) status = k->bare(&r, whole, c, want, sum, bad);
     else status = general_loop(k, want, r, whole, c, sum, bad);

@@ -180,6 +180,14 @@ def positive(name, x, zero=False):
     return x
 
 
+def share(name, x):
+    """``x`` as a float in [0, 1)."""
+    x = positive(name, x, zero=True)
+    if x >= 1:
+        raise ValueError(f"{name} must be below 1, not {x}")
+    return x
+
+
 def choice(name, x, choices):
     """``x`` if it is one of the names; ValueError that lists them otherwise."""
     if not isinstance(x, str) or x not in choices:

@@ -79,16 +79,17 @@ def not_finite(x, used=None):
 def targets(net, y, weights, count):
     """Rows without X and offset: y as the loss wants it, weights, and the indices of the rows that count."""
     y = _checks.real_array("y", y)
-    used = np.arange(count)
     if weights is not None:
         weights = _checks.weights(weights, count, net.dtype)
         bad = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
         if bad.size:
             raise ValueError(f"weights[{bad[0]}] = {weights[bad[0]]}: weights must be finite and >= 0")
-        used = np.flatnonzero(weights)
     if y.ndim == 2 and len(y) == count and getattr(net.loss, "target", None) == _native.REALS:
         _check_columns(net, y.shape[1])
     y, kind = net.head._target(y, count, net.outputs, net.width, net.dtype)
+    if getattr(net.head, "_ignores", False):
+        weights = net.head._row_weights(weights, y, count, net.dtype)
+    used = np.arange(count) if weights is None else np.flatnonzero(weights)
     net.head.check_support(y, weights, net.width)
     return Rows(None, y, kind, weights, None, used)
 

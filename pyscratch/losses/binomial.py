@@ -3,7 +3,8 @@
 import numpy as np
 
 from pyscratch import _native, counts
-from pyscratch._loss import Card
+from pyscratch._checks import choice
+from pyscratch._loss import Card, Loss
 from pyscratch.losses._family import family, logit_of
 from pyscratch.losses.bernoulli import Bernoulli
 
@@ -32,6 +33,14 @@ class Binomial(Bernoulli):
         wrong="the successes vary more than independent trials do, or trials of a row differ in their probability",
         source="McCullagh & Nelder (1989), Generalized Linear Models, section 4.3",
     )
+
+    def __init__(self, link="logit"):
+        self._freeze(link=choice("link", link, self.links))
+
+    def _fields(self):
+        return {}
+
+    plain = Loss.plain
 
     def _supported(self, y, width):
         return np.isfinite(y) & (y >= 0) & (y == np.floor(y))

@@ -13,7 +13,8 @@ class Bernoulli(MeanHead, losses.Bernoulli):
 
     def _sides(self, y):
         """Successes and failures."""
-        return y, 1 - y
+        keep, spread = 1 - self.smoothing, self.smoothing / 2
+        return (y, 1 - y) if not self.smoothing else (keep * y + spread, keep * (1 - y) + spread)
 
     def _variance(self, z, mean):
         return mean * self._map.rest(z)
