@@ -74,6 +74,7 @@ class Network:
         self.rng = np.random.default_rng(rng)
         self.history = self.optimizer = self._body = None
         self.steps, self._slots, self._stopped = 0, {}, False
+        self._watched = {}  # what a schedule sees: "nll" or "validation_nll", a list with one number per epoch
         self._started = False  # whether the last bias was set to the best constant, or the weights were trained
         self._place()
         for layer in self.layers:
@@ -436,11 +437,21 @@ class Network:
         """Makes it the network's optimizer; the state continues if it is of the same kind."""
         if type(optimizer) is not type(self.optimizer) or tuple(self._slots) != tuple(optimizer.slots):
             self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in optimizer.slots}
+            self._watched = {}
+        if self.optimizer is not None and optimizer.learning_rate != self.optimizer.learning_rate:
+            self._watched = {}
         self.optimizer = optimizer
 
     def _forget(self):
         """Forgets the optimizer's state: the next fit begins with fresh moments."""
         self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in self._slots}
+        self._watched = {}
+
+    def _watch(self, which):
+        """The list of what a schedule watches: it goes on while it is the same quantity."""
+        if which not in self._watched:
+            self._watched = {which: []}
+        return self._watched[which]
 
     def _check_width(self, width):
         if width is not None:
@@ -482,8 +493,9 @@ class Network:
     def save(self, path):
         """Writes the network to one .npz file, atomically; `load` reads it.
 
-        It holds layers and loss by class name and options, the parameters, the optimizer with its state and the
-        generator's state, so that a loaded network continues training bit for bit; and a checksum over every byte.
+        It holds layers and loss by class name and options, the parameters, the optimizer with its state, what its
+        schedule has watched and the generator's state, so that a loaded network continues training bit for bit; and a
+        checksum over every byte.
         Only numbers and names are written, no code. TypeError when a class of your own cannot be described.
         """
         self.gather()
@@ -493,6 +505,7 @@ class Network:
             "loss": _storage.describe(self.loss),
             "optimizer": _storage.describe(self.optimizer),
             "steps": self.steps,
+            "watched": self._watched,
             "started": self._started,
             "generator": _storage.generator_state(self.rng),
             "slots": list(self._slots),
@@ -540,6 +553,7 @@ class Network:
         ]
         net._slots = dict(zip(told["slots"], slots, strict=True))
         net.steps, net._started = told["steps"], told["started"]
+        net._watched = told.get("watched", {})
         net.rng = _storage.restore_generator(told["generator"])
         return net
 
