@@ -283,6 +283,10 @@ def _bound(net):
 
 def prepare(net, rows, batch_size, optimizer, slots):
     """The `Plan` of a fit: in C if everything is ours."""
+    if isinstance(optimizer, optimizers.LBFGS):
+        from pyscratch._lbfgs import FullBatchPlan
+
+        return FullBatchPlan(net, rows, batch_size, optimizer, slots)
     ours = _bound(net) and type(optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.AdamW)
     return (EpochPlan if ours else Plan)(net, rows, batch_size, optimizer, slots)
 

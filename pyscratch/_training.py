@@ -1,11 +1,8 @@
 """The loop of `Network.fit`, shared by the library and the reference: epochs, early stopping, history, progress."""
 
 import math
-import operator
 import sys
 import time
-
-import numpy as np
 
 from pyscratch._plan import Diverged
 
@@ -164,14 +161,3 @@ class Progress:
         if self.length:
             self.stream.write("\n")
             self.stream.flush()
-
-
-def whole(name, value, least):
-    """A whole number of at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if isinstance(value, (bool, np.bool_)) or number < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
-    return number

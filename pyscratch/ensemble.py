@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 
 from pyscratch import _native
-from pyscratch._training import whole
+from pyscratch._checks import whole
 from pyscratch.network import Network
 
 __all__ = ["Ensemble", "Mixture"]

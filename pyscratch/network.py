@@ -8,9 +8,9 @@ import numbers
 import numpy as np
 
 from pyscratch import _data, _native, _plan, _storage, _training, glm, layers, losses, optimizers
+from pyscratch._checks import whole
 from pyscratch._loss import Loss
 from pyscratch._predictor import BLOCK, Forward, Predictor
-from pyscratch._training import whole
 from pyscratch.layers import Layer
 from pyscratch.optimizers import Optimizer
 from pyscratch.schedules import Schedule
@@ -425,9 +425,11 @@ class Network:
 
     def _checked_optimizer(self, optimizer):
         if optimizer is None:
-            return self.optimizer or self._optimizer(1e-3)
+            optimizer = self.optimizer or self._optimizer(1e-3)
         if not hasattr(optimizer, "bind") or isinstance(optimizer, type):
             raise TypeError(f"optimizer must be an Optimizer such as Adam(1e-3), got {optimizer!r}")
+        if hasattr(optimizer, "check"):
+            optimizer.check(self)
         return optimizer
 
     def _optimizer(self, learning_rate):
