@@ -143,14 +143,16 @@ class PythonBody:
 class Head:
     """The loss of a batch whose rows are gathered into buffers, through the loss's own methods."""
 
-    base = 0.0  # terms in y alone that `value` leaves out, summed over all rows
-
     def __init__(self, loss, rows, width, capacity):
         self.loss, self.kind, self.width, self.outputs = loss, rows.kind, width, loss.outputs(width)
         self.sources = (rows.y, rows.weights, rows.offset)
         self.buffers = [
             None if array is None else np.zeros((capacity, *array.shape[1:]), array.dtype) for array in self.sources
         ]
+
+    def base(self, rows):
+        """The terms in y alone that `value` leaves out, summed over the used rows."""
+        return 0.0
 
     def gather(self, order):
         count = len(order)
@@ -192,7 +194,9 @@ class BoundHead(Head):
         if offset is not None and loss._offset(body.z, offset, capacity, self.outputs)[0] is not body.z:
             self.added, offset = offset, None  # a family that takes its offset with the logits
         self.call = _native.bind_batch(loss, self.outputs, width, body.z, offset, rows.kind, y, weights, body.g)
-        self.base = _base(loss, rows, width)
+
+    def base(self, rows):
+        return _base(self.loss, rows, self.width)
 
     def value(self, z, count, scale):
         if self.added is not None:
@@ -315,7 +319,7 @@ class Plan:
             self.head = BoundHead(loss, rows, net.width, capacity, self.body)
         else:
             self.head = (HookHead if _hooked(loss) else Head)(loss, rows, net.width, capacity)
-        self.base = self.head.base
+        self.base = self.head.base(rows)
         self.update = optimizer.bind(net.values, net.gradients, slots)
 
     def _rates(self, batches):

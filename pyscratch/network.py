@@ -11,6 +11,7 @@ from pyscratch import _data, _native, _plan, _storage, _training, glm, layers, l
 from pyscratch._checks import whole
 from pyscratch._loss import Loss
 from pyscratch._predictor import BLOCK, Forward, Predictor
+from pyscratch._stream import Stream, StreamPlan
 from pyscratch.layers import Layer
 from pyscratch.optimizers import Optimizer
 from pyscratch.schedules import Schedule
@@ -278,7 +279,7 @@ class Network:
     def fit(
         self,
         X,
-        y,
+        y=None,
         *,
         weights=None,
         offset=None,
@@ -297,8 +298,9 @@ class Network:
 
         Parameters
         ----------
-        X : array (n, n_in)
-            Finite and real; used without a copy if it is C-contiguous and of the network's dtype. Standardise it.
+        X : array (n, n_in), or batches
+            Finite and real; used without a copy if it is C-contiguous and of the network's dtype, also as a
+            ``np.memmap``. Standardise it. Without y: batches of data that is larger than memory, see Notes.
         y : array
             Targets as the loss takes them, (n,) or (n, d), checked once before the first step. Leave it raw.
         weights : array (n,), optional
@@ -312,7 +314,7 @@ class Network:
             when the class is that of the fit before, else it begins anew.
         validation : (X, y), (X, y, weights), dict or float, optional
             Held-out rows; a dict has the keys X, y, weights, offset; a number in (0, 1) is a share of the rows, drawn
-            from `rng` before epoch 1.
+            from `rng` before epoch 1, anew in each fit.
         patience : int, optional
             Stop when the validation nll has not improved by more than ``min_delta`` for so many epochs; the weights of
             the best epoch are restored. None: no early stopping, the last weights stay.
@@ -347,6 +349,13 @@ class Network:
         -----
         The gradient of a batch is Σ w g / (rows in it · mean weight of the training set), an unbiased estimate of the
         gradient of Σwℓ/Σw over the training set, whatever the weights in the batch.
+
+        ``fit(batches)`` takes a step on each batch as it comes: ``batches`` is a function without arguments that gives
+        an iterator, such as a generator function, or an iterable that can be gone through once per epoch. A batch is
+        (X, y), (X, y, weights), or a dict with offset too; its rows are checked as it comes, and an error names it by
+        number. ``batch_size`` and ``shuffle`` then mean nothing, the first batch gives the best constant, validation is
+        data rather than a share, and weights should have a mean of about 1, for nobody knows it before the end.
+        Schedules move with every batch where ``len(batches)`` is known, and from epoch to epoch where it is not.
         """
         epochs, batch_size = whole("epochs", epochs, 0), whole("batch_size", batch_size, 1)
         patience = None if patience is None else whole("patience", patience, 1)
@@ -359,6 +368,24 @@ class Network:
         for index, callback in enumerate(callbacks):
             if not callable(callback):
                 raise TypeError(f"callbacks[{index}] = {callback!r} cannot be called: callback(net, history)")
+        if y is None:
+            plan, held_out = self._on_batches(X, weights, offset, epochs, optimizer, validation, start)
+        else:
+            plan, held_out = self._on_arrays(X, y, weights, offset, batch_size, optimizer, validation, start)
+        return _training.run(
+            self,
+            plan,
+            held_out,
+            epochs=epochs,
+            shuffle=shuffle,
+            patience=patience,
+            min_delta=float(min_delta),
+            callbacks=callbacks,
+            progress=progress,
+        )
+
+    def _on_arrays(self, X, y, weights, offset, batch_size, optimizer, validation, start):
+        """The plan of a fit to arrays, and the held-out rows; the last place where an error changes nothing."""
         rows = _data.rows(self, X, y, weights, offset)
         held_out = None
         if isinstance(validation, numbers.Real):
@@ -371,22 +398,28 @@ class Network:
             raise ValueError("class_weights are 0 for every class in y: there is nothing to fit")
         if start and not self._started and self._can_start():
             self._start(rows)
+        self._begin(optimizer)
+        return _plan.prepare(self, rows, batch_size, optimizer, list(self._slots.values())), held_out
+
+    def _on_batches(self, batches, weights, offset, epochs, optimizer, validation, start):
+        """The plan of a fit to batches, and the held-out rows."""
+        stream = Stream(batches, epochs)
+        if weights is not None or offset is not None:
+            raise TypeError("weights and offset belong into the batches: (X, y, weights), or a dict with offset")
+        if isinstance(validation, numbers.Real):
+            raise ValueError("validation must be held-out data, (X, y): a share of batches cannot be drawn")
+        if isinstance(optimizer, optimizers.LBFGS):
+            raise ValueError("LBFGS needs all rows in every step: give arrays, or an optimizer such as Adam")
+        held_out = None if validation is None else _data.held_out(self, validation)
+        start = start and not self._started and self._can_start()
+        self._begin(optimizer)
+        return StreamPlan(self, stream, optimizer, list(self._slots.values()), start), held_out
+
+    def _begin(self, optimizer):
         self._started = True
         self._take(optimizer)
         self.gather()
         self._stopped = False
-        plan = _plan.prepare(self, rows, batch_size, optimizer, list(self._slots.values()))
-        return _training.run(
-            self,
-            plan,
-            held_out,
-            epochs=epochs,
-            shuffle=shuffle,
-            patience=patience,
-            min_delta=float(min_delta),
-            callbacks=callbacks,
-            progress=progress,
-        )
 
     def fit_exact(self, X, y, *, weights=None, offset=None, steps=100):
         """Maximum likelihood of a network that is one Dense layer with one logit; see `pyscratch.glm.fit`."""
