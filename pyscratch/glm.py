@@ -6,7 +6,7 @@ standard errors.
 
 import numpy as np
 
-from pyscratch import _data
+from pyscratch import _data, _native
 from pyscratch.layers import Dense
 
 __all__ = ["covariance", "fit"]
@@ -34,6 +34,8 @@ class _Model:
             "weights": None if weights is None else weights.astype(np.float64),
             "offset": None if offset is None else offset.astype(np.float64),
         }
+        pairs = self.loss.target == _native.PAIRS  # successes and failures: the Fisher information is that of one trial
+        self.trials = self.y.sum(axis=1) if pairs else 1.0
         if len(x) < self.A.shape[1]:
             raise ValueError(f"{len(x)} rows cannot tell {self.A.shape[1]} coefficients apart")
 
@@ -56,7 +58,7 @@ class _Model:
         z = self.logits(coefficients)
         if kind == "observed":
             return self.loss.curvature(z, self.y, **self.given)[:, 0]
-        return self.loss.fisher(z, **self.given)[:, 0]
+        return self.loss.fisher(z, **self.given)[:, 0] * self.trials
 
     def step(self, coefficients):
         """A step of Fisher scoring, by least squares on weighted rows: (step, its length in standard errors)."""
