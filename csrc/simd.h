@@ -364,6 +364,44 @@ INLINE void transpose(V block[4])
     block[0] = (V)_mm256_permute2f128_pd(a, c, 0x20), block[1] = (V)_mm256_permute2f128_pd(b, d, 0x20);
     block[2] = (V)_mm256_permute2f128_pd(a, c, 0x31), block[3] = (V)_mm256_permute2f128_pd(b, d, 0x31);
 }
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+INLINE void transpose(V block[16])
+{
+    __m512 pair[16], four[16];
+    UNROLLED for (int i = 0; i < 16; i += 2) {                  /* pairs of rows, then of pairs: 4 x 4 in every quarter */
+        pair[i] = _mm512_unpacklo_ps((__m512)block[i], (__m512)block[i + 1]);
+        pair[i + 1] = _mm512_unpackhi_ps((__m512)block[i], (__m512)block[i + 1]);
+    }
+    UNROLLED for (int i = 0; i < 16; i += 4) {
+        four[i] = _mm512_shuffle_ps(pair[i], pair[i + 2], 0x44);
+        four[i + 1] = _mm512_shuffle_ps(pair[i], pair[i + 2], 0xee);
+        four[i + 2] = _mm512_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
+        four[i + 3] = _mm512_shuffle_ps(pair[i + 1], pair[i + 3], 0xee);
+    }
+    UNROLLED for (int i = 0; i < 4; i++) {                      /* then the quarters themselves */
+        __m512 a = _mm512_shuffle_f32x4(four[i], four[i + 4], 0x88), b = _mm512_shuffle_f32x4(four[i], four[i + 4], 0xdd);
+        __m512 c = _mm512_shuffle_f32x4(four[i + 8], four[i + 12], 0x88);
+        __m512 d = _mm512_shuffle_f32x4(four[i + 8], four[i + 12], 0xdd);
+        block[i] = (V)_mm512_shuffle_f32x4(a, c, 0x88), block[i + 8] = (V)_mm512_shuffle_f32x4(a, c, 0xdd);
+        block[i + 4] = (V)_mm512_shuffle_f32x4(b, d, 0x88), block[i + 12] = (V)_mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+#elif defined(ISA_AVX512)
+INLINE void transpose(V block[8])
+{
+    __m512d pair[8];
+    UNROLLED for (int i = 0; i < 8; i += 2) {
+        pair[i] = _mm512_unpacklo_pd((__m512d)block[i], (__m512d)block[i + 1]);
+        pair[i + 1] = _mm512_unpackhi_pd((__m512d)block[i], (__m512d)block[i + 1]);
+    }
+    UNROLLED for (int i = 0; i < 2; i++) {
+        __m512d a = _mm512_shuffle_f64x2(pair[i], pair[i + 2], 0x88), b = _mm512_shuffle_f64x2(pair[i], pair[i + 2], 0xdd);
+        __m512d c = _mm512_shuffle_f64x2(pair[i + 4], pair[i + 6], 0x88);
+        __m512d d = _mm512_shuffle_f64x2(pair[i + 4], pair[i + 6], 0xdd);
+        block[i] = (V)_mm512_shuffle_f64x2(a, c, 0x88), block[i + 4] = (V)_mm512_shuffle_f64x2(a, c, 0xdd);
+        block[i + 2] = (V)_mm512_shuffle_f64x2(b, d, 0x88), block[i + 6] = (V)_mm512_shuffle_f64x2(b, d, 0xdd);
+    }
+}
 #elif defined(ISA_NEON) && REAL_BITS == 32
 INLINE void transpose(V block[4])
 {
