@@ -1,5 +1,6 @@
 """Epochs in C take the steps of the Python path, bit for bit, and stop where it stops."""
 
+import resource
 import signal
 import threading
 import time
@@ -350,12 +351,43 @@ def test_memory_does_not_grow():
     tracemalloc.start()
     for _ in range(10):
         made.epoch(made.used)
-    before = tracemalloc.get_traced_memory()[0]
-    for _ in range(2000):
+    before, resident = tracemalloc.get_traced_memory()[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(10_000):
         made.epoch(made.used)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 1024  # kB on Linux: what C allocates
+
+
+@pytest.mark.parametrize("patience", [None, 3])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["SGD", "momentum", "Adam"])
+def test_the_memory_of_a_fit_is_what_it_must_hold(optimizer, patience, monkeypatch):
+    """Beside the network: slots, the last good weights, the best ones; a batch in an arena; 24 bytes for each row."""
+    arenas = []
+
+    def begin(plan, *arguments, begin=_native.TrainingPlan.begin):
+        begin(plan, *arguments)
+        arenas.append(plan._plan.arena_bytes)
+
+    monkeypatch.setattr(_native.TrainingPlan, "begin", begin)
+    widths, batch = [40, 300, 200, 1], 64
+    X = 0.01 * features(600, 40)
+    y = targets(POISSON, X)
+    for _ in range(2):  # the first imports what NumPy imports late
+        layers = [ps.Dense(n_in, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)]
+        net = ps.Network(layers, ps.Poisson(), rng=0)
+        tracemalloc.start()
+        net.fit(
+            X, y, epochs=3, batch_size=batch, optimizer=optimizer, validation=(X[:99], y[:99]), patience=patience
+        )  # fmt: skip
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    copies = len(optimizer.slots) + 1 + (patience is not None)
+    assert peak < copies * net.values.nbytes + net.values.size + 24 * len(X) + 32_000  # + size: which are finite
+    activations = 8 * batch * (sum(widths) + 1 + 2 * max(widths[1:]))
+    panels = max(_native.dense_workspace(net.dtype, batch, *layer.W.shape) for layer in net.layers)
+    assert 0 < max(arenas) < activations + panels + 64 * 20
 
 
 # ---- prediction ----
