@@ -9,7 +9,7 @@ import numpy as np
 from pyscratch import _data, _native
 from pyscratch.layers import Dense
 
-__all__ = ["covariance", "fit"]
+__all__ = ["covariance", "dispersion", "fit"]
 
 _CLOSE = 1e-10  # a step is small when it moves no linear combination of coefficients by more than this many errors
 _FREE_DISPERSION = ("gaussian", "gamma")  # likelihoods whose dispersion is estimated
