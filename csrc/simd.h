@@ -364,44 +364,6 @@ INLINE void transpose(V block[4])
     block[0] = (V)_mm256_permute2f128_pd(a, c, 0x20), block[1] = (V)_mm256_permute2f128_pd(b, d, 0x20);
     block[2] = (V)_mm256_permute2f128_pd(a, c, 0x31), block[3] = (V)_mm256_permute2f128_pd(b, d, 0x31);
 }
-#elif defined(ISA_AVX512) && REAL_BITS == 32
-INLINE void transpose(V block[16])
-{
-    __m512 pair[16], four[16];
-    UNROLLED for (int i = 0; i < 16; i += 2) {                  /* pairs of rows, then of pairs: 4 x 4 in every quarter */
-        pair[i] = _mm512_unpacklo_ps((__m512)block[i], (__m512)block[i + 1]);
-        pair[i + 1] = _mm512_unpackhi_ps((__m512)block[i], (__m512)block[i + 1]);
-    }
-    UNROLLED for (int i = 0; i < 16; i += 4) {
-        four[i] = _mm512_shuffle_ps(pair[i], pair[i + 2], 0x44);
-        four[i + 1] = _mm512_shuffle_ps(pair[i], pair[i + 2], 0xee);
-        four[i + 2] = _mm512_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
-        four[i + 3] = _mm512_shuffle_ps(pair[i + 1], pair[i + 3], 0xee);
-    }
-    UNROLLED for (int i = 0; i < 4; i++) {                      /* then the quarters themselves */
-        __m512 a = _mm512_shuffle_f32x4(four[i], four[i + 4], 0x88), b = _mm512_shuffle_f32x4(four[i], four[i + 4], 0xdd);
-        __m512 c = _mm512_shuffle_f32x4(four[i + 8], four[i + 12], 0x88);
-        __m512 d = _mm512_shuffle_f32x4(four[i + 8], four[i + 12], 0xdd);
-        block[i] = (V)_mm512_shuffle_f32x4(a, c, 0x88), block[i + 8] = (V)_mm512_shuffle_f32x4(a, c, 0xdd);
-        block[i + 4] = (V)_mm512_shuffle_f32x4(b, d, 0x88), block[i + 12] = (V)_mm512_shuffle_f32x4(b, d, 0xdd);
-    }
-}
-#elif defined(ISA_AVX512)
-INLINE void transpose(V block[8])
-{
-    __m512d pair[8];
-    UNROLLED for (int i = 0; i < 8; i += 2) {
-        pair[i] = _mm512_unpacklo_pd((__m512d)block[i], (__m512d)block[i + 1]);
-        pair[i + 1] = _mm512_unpackhi_pd((__m512d)block[i], (__m512d)block[i + 1]);
-    }
-    UNROLLED for (int i = 0; i < 2; i++) {
-        __m512d a = _mm512_shuffle_f64x2(pair[i], pair[i + 2], 0x88), b = _mm512_shuffle_f64x2(pair[i], pair[i + 2], 0xdd);
-        __m512d c = _mm512_shuffle_f64x2(pair[i + 4], pair[i + 6], 0x88);
-        __m512d d = _mm512_shuffle_f64x2(pair[i + 4], pair[i + 6], 0xdd);
-        block[i] = (V)_mm512_shuffle_f64x2(a, c, 0x88), block[i + 4] = (V)_mm512_shuffle_f64x2(a, c, 0xdd);
-        block[i + 2] = (V)_mm512_shuffle_f64x2(b, d, 0x88), block[i + 6] = (V)_mm512_shuffle_f64x2(b, d, 0xdd);
-    }
-}
 #elif defined(ISA_NEON) && REAL_BITS == 32
 INLINE void transpose(V block[4])
 {
@@ -418,7 +380,7 @@ INLINE void transpose(V block[2])
     float64x2_t a = (float64x2_t)block[0], b = (float64x2_t)block[1];
     block[0] = (V)vzip1q_f64(a, b), block[1] = (V)vzip2q_f64(a, b);
 }
-#else
+#elif !defined(ISA_AVX512)                                       /* which has its own at the end of this file */
 INLINE void transpose(V *block)
 {
     real rows[LANES][LANES], columns[LANES][LANES];
@@ -516,5 +478,22 @@ INLINE void store_columns(real *p, size_t stride, V *x)
     transpose_quads(x);
     UNROLLED for (int i = 0; i < COLUMNS; i++) store_quads(p + (size_t)i * stride, COLUMNS * stride, x[i]);
 }
+#endif
+
+/* ---- a square block on AVX-512: quads within 128 bits, then the 128 bits ---- */
+#ifdef ISA_AVX512
+#define QUADS(a, b, order) (V)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), order)
+INLINE void transpose(V *block)
+{
+    UNROLLED for (int i = 0; i < LANES; i += COLUMNS) transpose_quads(block + i);
+    UNROLLED for (int i = 0; i < COLUMNS; i++) {
+        V *x = block + i;
+        V a = QUADS(x[0], x[COLUMNS], 0x44), b = QUADS(x[0], x[COLUMNS], 0xee);
+        V c = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0x44), d = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0xee);
+        x[0] = QUADS(a, c, 0x88), x[COLUMNS] = QUADS(a, c, 0xdd);
+        x[2 * COLUMNS] = QUADS(b, d, 0x88), x[3 * COLUMNS] = QUADS(b, d, 0xdd);
+    }
+}
+#undef QUADS
 #endif
 #endif
