@@ -107,12 +107,8 @@ INLINE V select(Mask m, V a, V b)
     return (V)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
 #elif defined(ISA_AVX2)
     return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
-#elif defined(ISA_AVX512) && REAL_BITS == 32
-    return (V)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)m), (__m512)b, (__m512)a);
-#elif defined(ISA_AVX512)
-    return (V)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)m), (__m512d)b, (__m512d)a);
 #else
-    return (V)iselect(m, (I)a, (I)b);
+    return (V)iselect(m, (I)a, (I)b);                           /* AVX-512: one ternary operation */
 #endif
 }
 INLINE Mask both(Mask a, Mask b) { return a & b; }
