@@ -15,7 +15,7 @@ from pyscratch import _data, _native, _plan, reference
 
 pytestmark = pytest.mark.skipif(not _native.available, reason="the C kernels are not built")
 
-OPTIMIZERS = [ps.SGD(1e-2), ps.SGD(1e-2, momentum=0.9), ps.Adam(1e-2)]
+OPTIMIZERS = [ps.SGD(1e-2), ps.SGD(1e-3, momentum=0.9), ps.Adam(1e-2)]
 SETTINGS = {
     "nesterov": lambda m: m.SGD(1e-2, momentum=0.9, nesterov=True),
     "decay": lambda m: m.SGD(1e-2, momentum=0.5, weight_decay=0.3),
