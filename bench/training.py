@@ -25,6 +25,7 @@ from pyscratch.compare import interleaved
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 RATES = {"SGD": 1e-3, "Adam": 1e-4}
 ONE_ROW = "13-64-64-64-1 tanh, predict one row"
+TURN = 0.02  # seconds at least that a contender trains before the next one's turn: a fit is many epochs on warm caches
 CLOSE = 0.02  # distance of the weights from those of the reference, in parts of the way that these went
 
 
@@ -276,8 +277,9 @@ def measure(case, seconds):
             epochs[name] = epoch
         else:
             wrong.append(name)
-    repeats = int(np.clip(seconds / sum(interleaved(list(epochs.values()), 1)), 5, 31))
-    times = interleaved(list(epochs.values()), repeats)
+    turn = sum(max(time, TURN) for time in interleaved(list(epochs.values()), 1))
+    repeats = int(np.clip(seconds / turn, 5, 31))
+    times = interleaved(list(epochs.values()), repeats, TURN)
     return {"name": str(case), "repeats": repeats, "wrong": wrong, "flops": flops(case),
             "seconds": {name: time / case.steps for name, time in zip(epochs, times, strict=True)}}  # fmt: skip
 
