@@ -374,7 +374,7 @@ static void multiply_outer(const Product *p)
     activate_block(p, &(Block){.rows = p->m, .end = p->n});
 }
 
-/* A product of one panel, used where it lies, and one block: nothing is to be planned, and planning would take longer. */
+/* A product of one panel, used where it lies, and one block: to plan it would take longer than to compute it. */
 static int multiply_small(const Product *p)
 {
     size_t vectors = panel_vectors(p, p->n);
