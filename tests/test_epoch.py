@@ -2,6 +2,7 @@
 
 import resource
 import signal
+import sys
 import threading
 import time
 import tracemalloc
@@ -357,7 +358,8 @@ def test_memory_does_not_grow():
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 1000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 1024  # kB on Linux: what C allocates
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident  # what C takes too; in kB but on macOS
+    assert more * (1 if sys.platform == "darwin" else 1024) < 2**20
 
 
 @pytest.mark.parametrize("patience", [None, 3])
