@@ -107,12 +107,8 @@ INLINE V select(Mask m, V a, V b)
     return (V)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
 #elif defined(ISA_AVX2)
     return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
-#elif defined(ISA_AVX512) && REAL_BITS == 32
-    return (V)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)m), (__m512)b, (__m512)a);
-#elif defined(ISA_AVX512)
-    return (V)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)m), (__m512d)b, (__m512d)a);
 #else
-    return (V)iselect(m, (I)a, (I)b);
+    return (V)iselect(m, (I)a, (I)b);                           /* AVX-512: one ternary operation */
 #endif
 }
 INLINE Mask both(Mask a, Mask b) { return a & b; }
@@ -380,7 +376,7 @@ INLINE void transpose(V block[2])
     float64x2_t a = (float64x2_t)block[0], b = (float64x2_t)block[1];
     block[0] = (V)vzip1q_f64(a, b), block[1] = (V)vzip2q_f64(a, b);
 }
-#else
+#elif !defined(ISA_AVX512)                                       /* which has its own at the end of this file */
 INLINE void transpose(V *block)
 {
     real rows[LANES][LANES], columns[LANES][LANES];
@@ -478,5 +474,22 @@ INLINE void store_columns(real *p, size_t stride, V *x)
     transpose_quads(x);
     UNROLLED for (int i = 0; i < COLUMNS; i++) store_quads(p + (size_t)i * stride, COLUMNS * stride, x[i]);
 }
+#endif
+
+/* ---- a square block on AVX-512: quads within 128 bits, then the 128 bits ---- */
+#ifdef ISA_AVX512
+#define QUADS(a, b, order) (V)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), order)
+INLINE void transpose(V *block)
+{
+    UNROLLED for (int i = 0; i < LANES; i += COLUMNS) transpose_quads(block + i);
+    UNROLLED for (int i = 0; i < COLUMNS; i++) {
+        V *x = block + i;
+        V a = QUADS(x[0], x[COLUMNS], 0x44), b = QUADS(x[0], x[COLUMNS], 0xee);
+        V c = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0x44), d = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0xee);
+        x[0] = QUADS(a, c, 0x88), x[COLUMNS] = QUADS(a, c, 0xdd);
+        x[2 * COLUMNS] = QUADS(b, d, 0x88), x[3 * COLUMNS] = QUADS(b, d, 0xdd);
+    }
+}
+#undef QUADS
 #endif
 #endif

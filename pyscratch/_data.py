@@ -128,20 +128,23 @@ def share(net, given, part):
     return given.subset(given.used[np.sort(order[count:])]), given.subset(given.used[np.sort(order[:count])])
 
 
-def held_out(net, validation):
-    """The rows of ``validation``: (X, y), (X, y, weights), or a dict."""
-    if not isinstance(validation, dict):
-        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-            raise TypeError("validation must be (X, y), (X, y, weights), a dict with X, y, weights, offset, or a share")
-        validation = dict(zip(("X", "y", "weights"), validation, strict=False))
-    if not {"X", "y"} <= set(validation) <= {"X", "y", "weights", "offset"}:
-        raise ValueError(
-            f"validation must have the keys X and y, and may have weights and offset; got {list(validation)}"
-        )
+def named(net, given, what):
+    """The rows of one argument, called ``what`` in errors: (X, y), (X, y, weights), or a dict with offset too."""
+    if not isinstance(given, dict):
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise TypeError(f"{what} must be (X, y), (X, y, weights), or a dict with X, y, weights, offset")
+        given = dict(zip(("X", "y", "weights"), given, strict=False))
+    if not {"X", "y"} <= set(given) <= {"X", "y", "weights", "offset"}:
+        raise ValueError(f"{what} must have the keys X and y, and may have weights and offset; got {list(given)}")
     try:
-        checked = rows(net, **validation)
+        return rows(net, **given)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"validation: {error}") from None
+        raise type(error)(f"{what}: {error}") from None
+
+
+def held_out(net, validation):
+    """The rows of ``validation``."""
+    checked = named(net, validation, "validation")
     if not len(checked.used):
         raise ValueError("validation: there are no rows of positive weight")
     return checked

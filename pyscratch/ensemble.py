@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 
 from pyscratch import _native
-from pyscratch._training import whole
+from pyscratch._checks import whole
 from pyscratch.network import Network
 
 __all__ = ["Ensemble", "Mixture"]
@@ -53,12 +53,12 @@ class Ensemble:
         """The loss that the members share."""
         return self.networks[0].loss
 
-    def fit(self, X, y, **settings):
+    def fit(self, X, y=None, **settings):
         """Trains every member on (X, y) with the settings of `Network.fit`; returns the list of their histories.
 
         As many members at a time as `threads` allows. ``callbacks`` are called from the members' threads as
         ``callback(net, history)``. An error of a member is raised when the others have ended; Ctrl-C ends all at the
-        last finished batch.
+        last finished batch. Batches in place of (X, y) come from a function that each member calls by itself.
         """
         settings.setdefault("progress", False)
         workers = min(len(self), max(_native.threads() if _native.available else 1, 1))
