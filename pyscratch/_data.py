@@ -104,8 +104,9 @@ def _check_columns(net, columns):
         )
 
 
-def rows(net, X, y, weights=None, offset=None):
+def rows(net, X, y, weights=None, offset=None, exposure=None):
     """Everything about a set of rows."""
+    offset = offset if exposure is None else net._exposed(exposure, offset)
     shape = _checks.real_array("X", X).shape
     count = shape[0] if shape else 0
     if net.width is None and len(shape) == 2:
@@ -132,10 +133,12 @@ def named(net, given, what):
     """The rows of one argument, called ``what`` in errors: (X, y), (X, y, weights), or a dict with offset too."""
     if not isinstance(given, dict):
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise TypeError(f"{what} must be (X, y), (X, y, weights), or a dict with X, y, weights, offset")
+            raise TypeError(f"{what} must be (X, y), (X, y, weights), or a dict with X, y, weights, offset, exposure")
         given = dict(zip(("X", "y", "weights"), given, strict=False))
-    if not {"X", "y"} <= set(given) <= {"X", "y", "weights", "offset"}:
-        raise ValueError(f"{what} must have the keys X and y, and may have weights and offset; got {list(given)}")
+    if not {"X", "y"} <= set(given) <= {"X", "y", "weights", "offset", "exposure"}:
+        raise ValueError(
+            f"{what} must have the keys X and y, and may have weights, offset and exposure; got {list(given)}"
+        )
     try:
         return rows(net, **given)
     except (TypeError, ValueError) as error:

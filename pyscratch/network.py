@@ -165,7 +165,7 @@ class Network:
 
     # ---- forward and backward ----
 
-    def forward(self, X, *, offset=None):
+    def forward(self, X, *, offset=None, exposure=None):
         """Logits (n, width) of the features X (n, n_in), in the network's dtype; the layers keep what `backward` needs.
 
         ``offset`` (n,) or (n, d) is added to the first d logits. TypeError and ValueError as in `fit`.
@@ -173,7 +173,7 @@ class Network:
         x = _data.features(self, X)
         for layer in self.layers:
             x = layer.forward(x)
-        return _added(self._checked_logits(x, len(x)), _data.offsets(self, offset, len(x)))
+        return _added(self._checked_logits(x, len(x)), _data.offsets(self, self._exposed(exposure, offset), len(x)))
 
     def backward(self, g):
         """From g (n, width) = d loss / d logits of the last `forward`: fills the gradients, returns d loss / d X."""
@@ -219,13 +219,13 @@ class Network:
 
     # ---- prediction ----
 
-    def predict(self, X, *, offset=None):
+    def predict(self, X, *, offset=None, exposure=None):
         """The mean of the assumed distribution: (n,) for one output, (n, d) otherwise, (n, K) for Categorical.
 
         X (n, n_in) is finite and real, computed in the network's dtype; ``offset`` (n,) or (n, d) is added to the first
         logits. TypeError for what is no real array, ValueError for shapes, NaN and infinities (with row and column).
         """
-        z, offset = self._located(X, offset)
+        z, offset = self._located(X, self._exposed(exposure, offset))
         return self.head.mean(z, offset=offset)
 
     def predictor(self, rows=1):
@@ -235,33 +235,41 @@ class Network:
         """
         return Predictor(self, whole("rows", rows, 1))
 
-    def predict_class(self, X, *, offset=None):
+    def predict_class(self, X, *, offset=None, exposure=None):
         """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 for Bernoulli.
 
         TypeError for a loss without classes.
         """
-        mean = self.predict(X, offset=offset)
+        mean = self.predict(X, offset=offset, exposure=exposure)
         if getattr(self.loss, "likelihood", "") == "bernoulli":
             return (mean > 0.5).astype(np.int64)
         if getattr(self.loss, "target", None) == _native.LABELS:
             return np.argmax(mean, axis=1)
         raise TypeError(f"{self.loss!r} has no classes: predict_class needs Categorical or Bernoulli, use predict")
 
-    def distribution(self, X, *, offset=None):
+    def distribution(self, X, *, offset=None, exposure=None):
         """The whole assumed distribution of each row's y, as an object: mean, std, log_prob, sample, quantile, ..."""
-        z, offset = self._located(X, offset)
+        z, offset = self._located(X, self._exposed(exposure, offset))
         if not hasattr(self.head, "distribution"):
             raise TypeError(f"{type(self.loss).__name__} does not say distribution(z)")
         return self.head.distribution(z, offset=offset)
 
-    def score(self, X, y, *, weights=None, offset=None):
+    def score(self, X, y, *, weights=None, offset=None, exposure=None):
         """Mean log-likelihood per row, −Σwℓ/Σw, all constants included: higher is better; a density may exceed one.
 
         The plain likelihood, without class weights and smoothing. y, ``weights`` and ``offset`` as in `fit`; rows of
         weight 0 are not read. Raises as `fit` does.
         """
-        rows = _data.rows(self, X, y, weights, offset)
+        rows = _data.rows(self, X, y, weights, self._exposed(exposure, offset))
         return -self._total(rows).mean
+
+    def _exposed(self, exposure, offset):
+        """The offset that an exposure makes; see `Loss.exposed`."""
+        if exposure is None:
+            return offset
+        if not hasattr(self.head, "exposed"):
+            raise TypeError(f"{type(self.loss).__name__} does not take an exposure: use offset")
+        return self.head.exposed(exposure, offset)
 
     def _located(self, X, offset):
         X = _data.features(self, X)
@@ -283,6 +291,7 @@ class Network:
         *,
         weights=None,
         offset=None,
+        exposure=None,
         epochs=100,
         batch_size=128,
         optimizer=None,
@@ -307,6 +316,8 @@ class Network:
             Finite, >= 0. Rows of weight 0 are left out before anything else, their X and y are not read.
         offset : array (n,) or (n, d), optional
             Added to the first logits, such as log(exposure) for counts.
+        exposure : array (n,), optional
+            Of counts with a log link: how long or how much was watched, > 0; an offset of its logarithm.
         epochs, batch_size : int
             The last batch of an epoch may be smaller.
         optimizer : Optimizer, optional
@@ -368,21 +379,25 @@ class Network:
         for index, callback in enumerate(callbacks):
             if not callable(callback):
                 raise TypeError(f"callbacks[{index}] = {callback!r} cannot be called: callback(net, history)")
-        if y is None:
-            plan, held_out = self._on_batches(X, weights, offset, epochs, optimizer, validation, start)
-        else:
-            plan, held_out = self._on_arrays(X, y, weights, offset, batch_size, optimizer, validation, start)
-        return _training.run(
-            self,
-            plan,
-            held_out,
-            epochs=epochs,
-            shuffle=shuffle,
-            patience=patience,
-            min_delta=float(min_delta),
-            callbacks=callbacks,
-            progress=progress,
-        )
+        offset, given = self._exposed(exposure, offset), self.head
+        try:
+            if y is None:
+                plan, held_out = self._on_batches(X, weights, offset, epochs, optimizer, validation, start)
+            else:
+                plan, held_out = self._on_arrays(X, y, weights, offset, batch_size, optimizer, validation, start)
+            return _training.run(
+                self,
+                plan,
+                held_out,
+                epochs=epochs,
+                shuffle=shuffle,
+                patience=patience,
+                min_delta=float(min_delta),
+                callbacks=callbacks,
+                progress=progress,
+            )
+        finally:
+            self.head = given  # balanced class weights are those of one fit
 
     def _on_arrays(self, X, y, weights, offset, batch_size, optimizer, validation, start):
         """The plan of a fit to arrays, and the held-out rows; the last place where an error changes nothing."""
@@ -394,6 +409,9 @@ class Network:
             held_out = _data.held_out(self, validation)
         if not len(rows.used):
             raise ValueError("there are no rows to fit (X is empty, or every weight is 0)")
+        if hasattr(self.head, "balanced"):
+            y, weights, _ = rows.part(rows.used)
+            self.head = self.head.balanced(y, weights, self.width)
         if not rows.weight(self.head) > 0:
             raise ValueError("class_weights are 0 for every class in y: there is nothing to fit")
         if start and not self._started and self._can_start():
@@ -406,6 +424,8 @@ class Network:
         stream = Stream(batches, epochs)
         if weights is not None or offset is not None:
             raise TypeError("weights and offset belong into the batches: (X, y, weights), or a dict with offset")
+        if getattr(self.head, "class_weights", None) == "balanced":
+            raise ValueError('class_weights="balanced" needs all targets at once: give arrays, or the numbers')
         if isinstance(validation, numbers.Real):
             raise ValueError("validation must be held-out data, (X, y): a share of batches cannot be drawn")
         if isinstance(optimizer, optimizers.LBFGS):
@@ -421,19 +441,20 @@ class Network:
         self.gather()
         self._stopped = False
 
-    def fit_exact(self, X, y, *, weights=None, offset=None, steps=100):
+    def fit_exact(self, X, y, *, weights=None, offset=None, exposure=None, steps=100):
         """Maximum likelihood of a network that is one Dense layer with one logit; see `pyscratch.glm.fit`."""
-        return glm.fit(self, X, y, weights=weights, offset=offset, steps=steps)
+        return glm.fit(self, X, y, weights=weights, offset=self._exposed(exposure, offset), steps=steps)
 
-    def covariance(self, X, y, *, weights=None, offset=None, kind="fisher"):
+    def covariance(self, X, y, *, weights=None, offset=None, exposure=None, kind="fisher"):
         """Covariance of its coefficients, "fisher", "observed" or "robust"; see `pyscratch.glm.covariance`."""
+        offset = self._exposed(exposure, offset)
         return glm.covariance(self, X, y, weights=weights, offset=offset, kind=kind)
 
     def stop(self):
         """Ends a `fit` that runs in another thread, at its last finished batch: there it raises KeyboardInterrupt."""
         self._stopped = True
 
-    def start_from(self, y, *, weights=None, offset=None):
+    def start_from(self, y, *, weights=None, offset=None, exposure=None):
         """Sets the bias of the last Dense to the logits of the best constant head for y.
 
         Weights stay as drawn, so the first predictions scatter around the best constant. `fit` does this at its first
@@ -445,7 +466,7 @@ class Network:
                 f"and {self.loss!r}"
             )
         rows = _data.targets(self, y, weights, len(np.atleast_1d(y)))
-        rows.offset = _data.offsets(self, offset, len(rows.y), rows.used)
+        rows.offset = _data.offsets(self, self._exposed(exposure, offset), len(rows.y), rows.used)
         self._start(rows)
 
     def _can_start(self):

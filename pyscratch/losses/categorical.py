@@ -58,9 +58,13 @@ class Categorical(Loss):
         vars(self).update(_weighs_targets=class_weights is not None, _ignores=ignore_index is not None)
 
     def _fields(self):
+        return {"class_weights": self._numbers, "smoothing": self.smoothing}
+
+    @property
+    def _numbers(self):
         if self.class_weights == "balanced":
             raise ValueError('class_weights="balanced" needs the targets of all rows: use loss.balanced(y), or fit')
-        return {"class_weights": self.class_weights, "smoothing": self.smoothing}
+        return self.class_weights
 
     def balanced(self, y, weights=None, width=None):
         """The same loss with its numbers for class_weights="balanced": n / (K · n_k), n_k the weight of class k in y.
@@ -123,7 +127,7 @@ class Categorical(Loss):
 
     def _weight(self, rows, y, weights):
         weight = super()._weight(rows, y, weights)
-        if self.class_weights is None or y.dtype.kind != "i":
+        if self._numbers is None or y.dtype.kind != "i":
             return weight
         seen = np.arange(rows) if weights is None else np.flatnonzero(weights)
         self.check_support(y, weights, len(self.class_weights))
@@ -132,12 +136,14 @@ class Categorical(Loss):
 
     def curvature(self, z, y, *, weights=None, offset=None, exposure=None, out=None, block=False):
         """As of any loss; with ``block`` (n, K, K), p on the diagonal minus p p', times the mass of the target."""
-        diagonal = super().curvature(z, y, weights=weights, offset=offset, exposure=exposure, out=None if block else out)
+        offset = self.exposed(exposure, offset)
+        diagonal = super().curvature(z, y, weights=weights, offset=offset, out=None if block else out)
         return self._whole(diagonal, z, offset, out) if block else diagonal
 
     def fisher(self, z, *, weights=None, offset=None, exposure=None, out=None, block=False):
         """As of any loss; with ``block`` (n, K, K)."""
-        diagonal = super().fisher(z, weights=weights, offset=offset, exposure=exposure, out=None if block else out)
+        offset = self.exposed(exposure, offset)
+        diagonal = super().fisher(z, weights=weights, offset=offset, out=None if block else out)
         return self._whole(diagonal, z, offset, out) if block else diagonal
 
     def _whole(self, diagonal, z, offset, out):
