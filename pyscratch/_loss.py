@@ -512,6 +512,11 @@ class Loss:
         if not self._start_is_exact:
             reach += 30.0
         low, high = z - reach, z + reach
+        if offset is not None and np.isfinite(self.domain).any():  # every row must stay inside the domain of the link
+            least, most, inside = offset.min(0), offset.max(0), 1e-3 * (1 + np.abs(z[:columns]))
+            low[:columns] = np.maximum(low[:columns], self.domain[0] - least + inside)
+            high[:columns] = np.minimum(high[:columns], self.domain[1] - most - inside)
+            z = np.clip(z, low, high)
 
         def value_at(z):
             return self.plain.nll(np.tile(z, (len(y), 1)), y, weights=w, offset=offset)

@@ -79,11 +79,15 @@ def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
             return value, value
         if wanted == "nll":
             terms = twin._nll(blocks, p, y)
-            sizes_ = [np.max(np.abs(term), axis=1) for term in terms]
+            sizes_ = [np.max(np.abs(term), axis=1) for term in (*terms, *twin._inner(blocks, p, y, wanted))]
             return sum(terms).sum(1), np.max(sizes_, axis=0)
         arguments = (blocks, p) if wanted == "fisher" else (blocks, p, y)
         blocks_of_terms = getattr(twin, f"_{wanted}")(*arguments)
-        size = [np.max([np.abs(term) for term in terms], axis=0) for terms in blocks_of_terms]
+        inner = (twin._inner(blocks, p, y, wanted) if wanted != "fisher" else ()) or [()] * len(blocks_of_terms)
+        size = [
+            np.max([np.abs(term) for term in (*terms, *more)], axis=0)
+            for terms, more in zip(blocks_of_terms, inner, strict=True)
+        ]
         return np.concatenate([sum(terms) for terms in blocks_of_terms], axis=1), np.concatenate(size, axis=1)
 
 

@@ -184,7 +184,9 @@ def _tail_ratio(x):
 
 def _density(z):
     """φ(z), with z² in two parts: its rounding error is a relative error of the exponential."""
-    high = math.ldexp(round(math.ldexp(z, 20)), -20) if abs(z) < 1e6 else z
+    if abs(z) > 40:
+        return 0.0 if z == z else z
+    high = math.ldexp(round(math.ldexp(z, 20)), -20)
     return math.exp(-high * high / 2) * math.exp(-(z - high) * (z + high) / 2 - HALF_LOG_2PI)
 
 

@@ -91,6 +91,13 @@ class NumpyHead:
     def _mean(self, z, p):
         return p
 
+    def _inner(self, z, p, y, wanted):
+        """Sizes that rounding errors go by where terms of an output are differences of what was computed before.
+
+        A tuple for the nll; for gradient and curvature a tuple for each block of logits, or nothing.
+        """
+        return ()
+
     def _curvature_pairs(self, z, p, y):
         """Terms of d²nll / dz_i dz_j by pair (i, j) of blocks; those that are 0 are left out."""
         return {}

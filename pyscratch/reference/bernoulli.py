@@ -39,4 +39,5 @@ class Bernoulli(MeanHead, losses.Bernoulli):
         yes, no = self._sides(y)
         if self.link.name == self.canonical:
             return [((yes + no) * self._fisher(z, mean)[0][0],)]
-        return [(times(no, self._map.down_slope(z)), -times(yes, self._map.up_slope(z)))]
+        downs, ups = self._map.down_slope(z), self._map.up_slope(z)
+        return [(*(times(no, term) for term in downs), *(-times(yes, term) for term in ups))]
