@@ -72,17 +72,23 @@ def _lgamma_excess(k):
 
 
 def _digamma_excess(k):
-    """k (ψ(k) − log k)."""
-    if not k > 10:
-        return k * (_digamma(k) - math.log(k)) if k > 0 else -1.0
-    return -0.5 - sum(b / (2 * j * k ** (2 * j - 1)) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
+    """k (ψ(k) − log k), by recurrence to m >= 20: ψ(m) − log k = log(1 + (m − k) / k) − 1 / (2 m) − ..."""
+    if not 0 < k < math.inf:
+        return -1.0 if k == 0 else -0.5 if k > 0 else k
+    n = max(0, math.ceil(20 - k))
+    m = k + n
+    series = [-k * b / (2 * j * m ** (2 * j)) for j, b in enumerate(BERNOULLI_NUMBERS, 1)]
+    return math.fsum([k * math.log1p(n / k), -k / (2 * m), *series, *(-k / (k + j) for j in range(n))])
 
 
 def _trigamma_excess(k):
-    """k² ψ'(k) − k: the Fisher information of the logarithm of a Gamma's shape."""
-    if not k > 10:
-        return k**2 * _trigamma(k) - k if k > 1e-100 else 1.0
-    return 0.5 + sum(b / k ** (2 * j - 1) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
+    """k² ψ'(k) − k, the Fisher information of the logarithm of a Gamma's shape, by recurrence to m >= 20."""
+    if not 1e-100 < k < math.inf:
+        return 1.0 if k <= 1e-100 else 0.5 if k > 0 else k
+    n = max(0, math.ceil(20 - k))
+    m = k + n
+    series = [k * (k / m) * b / m ** (2 * j) for j, b in enumerate(BERNOULLI_NUMBERS, 1)]
+    return math.fsum([-k * n / m, (k / m) ** 2 / 2, *series, *((k / (k + j)) ** 2 for j in range(n))])
 
 
 def _log_rising(y, r):
