@@ -380,7 +380,7 @@ INLINE void transpose(V block[2])
     float64x2_t a = (float64x2_t)block[0], b = (float64x2_t)block[1];
     block[0] = (V)vzip1q_f64(a, b), block[1] = (V)vzip2q_f64(a, b);
 }
-#else
+#elif !defined(ISA_AVX512)                                       /* which has its own at the end of this file */
 INLINE void transpose(V *block)
 {
     real rows[LANES][LANES], columns[LANES][LANES];
@@ -478,5 +478,22 @@ INLINE void store_columns(real *p, size_t stride, V *x)
     transpose_quads(x);
     UNROLLED for (int i = 0; i < COLUMNS; i++) store_quads(p + (size_t)i * stride, COLUMNS * stride, x[i]);
 }
+#endif
+
+/* ---- a square block on AVX-512: quads within 128 bits, then the 128 bits ---- */
+#ifdef ISA_AVX512
+#define QUADS(a, b, order) (V)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), order)
+INLINE void transpose(V *block)
+{
+    UNROLLED for (int i = 0; i < LANES; i += COLUMNS) transpose_quads(block + i);
+    UNROLLED for (int i = 0; i < COLUMNS; i++) {
+        V *x = block + i;
+        V a = QUADS(x[0], x[COLUMNS], 0x44), b = QUADS(x[0], x[COLUMNS], 0xee);
+        V c = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0x44), d = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0xee);
+        x[0] = QUADS(a, c, 0x88), x[COLUMNS] = QUADS(a, c, 0xdd);
+        x[2 * COLUMNS] = QUADS(b, d, 0x88), x[3 * COLUMNS] = QUADS(b, d, 0xdd);
+    }
+}
+#undef QUADS
 #endif
 #endif
