@@ -164,7 +164,9 @@ def bits(x, W, b, grad, activation=TANH, offset=0):
     return [a.tobytes() for a in (y, *backward(x, W, y, grad, activation, offset=offset))]
 
 
-@pytest.mark.parametrize("sizes", [(1024, 96, 200), (3000, 9, 64), (30_000, 20, 3), (40, 300, 700), (70_000, 3, 1), (301, 601, 533)])
+@pytest.mark.parametrize(
+    "sizes", [(1024, 96, 200), (3000, 9, 64), (30_000, 20, 3), (40, 300, 700), (70_000, 3, 1), (301, 601, 533)]
+)
 def test_threads_and_repeats_do_not_change_bits(isa, dtype, sizes):
     """One thread, a few, more than there are processors."""
     case = problem(*sizes, dtype, np.random.default_rng(6))
