@@ -22,6 +22,7 @@ enum {
     WIDE = 8, TALL = 8,             /* vectors of the tile with one row; rows of the tile with one vector */
     NR = NV * LANES,                /* columns of a square tile */
     TILE_VECTORS = MR * NV > 12 ? MR * NV : 12,
+    FEW_ROWS = MR > LANES / 2 ? MR : LANES / 2,     /* of A: the panels of B are packed one by one, or not at all */
     ROW_BLOCK = 256,                /* rows of one partial sum of dW and db */
     PANEL = ROW_BLOCK * NR,         /* reals of a panel packed on the stack */
     A_ROW = KC + 32,                /* reals between the rows of a packed block of A: spreads them over cache sets */
@@ -29,6 +30,7 @@ enum {
     NC = 4096,                      /* columns of B whose packed block stays in the last cache */
     PACKED_AT_ONCE = 64,            /* steps of k that one task packs */
     FAR = 1 << 18,                  /* bytes that the second cache holds */
+    WIDE_ENOUGH = 8 * NR,           /* columns that repay a copy of A */
     PARTIAL_ROWS = 192, PARTIAL_SIZE = 1 << 14,     /* the largest dW whose row blocks are kept apart */
     WORTH_THREADS = 1 << 22, WORTH_ROWS = 1 << 16   /* multiply-adds, and reals of g, from which threads gain time */
 };
@@ -283,6 +285,11 @@ static void multiply_tile(const Product *p, MicroTile *t, size_t i, size_t mr, s
 
 /* ---- one block of k, one block of rows ---- */
 
+INLINE void prefetch(const real *p, size_t count)
+{
+    for (size_t i = 0; i < count; i += 64 / sizeof(real)) __builtin_prefetch(p + i);
+}
+
 static void multiply_panel(const Product *p, MicroTile t, size_t first, size_t rows, size_t j, size_t vectors)
 {
     Split s = split_rows(rows, p->rows);
@@ -294,7 +301,8 @@ static void multiply_panel(const Product *p, MicroTile t, size_t first, size_t r
         if (by_tiles) t.a_step = mr;
         if (p->far && tile + 1 < s.tiles)                       /* the next tile's C, which would be waited for */
             for (size_t r = 0; r < mr; r++)
-                __builtin_prefetch(p->c + (first + i + mr + r) * p->c_row + j * p->c_col, 0, 2);
+                prefetch(p->c + (first + i + mr + r) * p->c_row + j * p->c_col,
+                         p->c_col == 1 ? vectors * LANES : 1);
         multiply_tile(p, &t, first + i, mr, j, vectors);
     }
 }
@@ -327,7 +335,7 @@ static size_t block_depth(const Product *p)
     if (p->sums) return ROW_BLOCK;
     if (p->packed) return KC;
     size_t most = PANEL / (p->wide * LANES);
-    return p->m > MR ? smaller(most, KC) : smaller(most, p->direct ? 32 : 64);
+    return p->m > FEW_ROWS ? smaller(most, KC) : smaller(most, p->direct ? 32 : 64);
 }
 
 /* The activations that the kernel leaves to a pass of their own, over rows that are still in the cache. */
@@ -345,17 +353,16 @@ static void activate_block(const Product *p, const Block *b)
 static void multiply_region(const Product *p, size_t first, size_t rows, size_t from, size_t to)
 {
     size_t step = block_depth(p);
-    for (size_t j = from; j < to; j += NC) {
-        size_t k = 0;
-        do {                                                    /* once when k is 0: C is then 0 or the bias */
-            for (size_t i = 0; i < rows; i += MC) {
-                Block b = {first + i, smaller(MC, rows - i), j, smaller(j + NC, to), k, smaller(step, p->k - k)};
+    for (size_t j = from; j < to; j += NC)
+        for (size_t i = 0; i < rows; i += MC) {                 /* its rows of C stay in the second cache over all k */
+            Block b = {first + i, smaller(MC, rows - i), j, smaller(j + NC, to), 0, 0};
+            do {                                                /* once when k is 0: C is then 0 or the bias */
+                b.depth = smaller(step, p->k - b.k);
                 multiply_block(p, b);
-                if (k + b.depth == p->k) activate_block(p, &b);
-            }
-            k += step;
-        } while (k < p->k);
-    }
+                b.k += b.depth;
+            } while (b.k < p->k);
+            activate_block(p, &b);
+        }
 }
 
 /* A column times a row of one vector: a layer with one feature, or the way back from one logit. */
@@ -467,7 +474,7 @@ static void multiply_all(Product *p, real *workspace)
     if (p->n <= LANES / 2 && p->m > p->n) turn(p);
     p->wide = p->m == 1 ? WIDE : p->m <= 3 ? WIDE / 2 : NV;
     p->rows = p->n <= LANES ? TALL : MR;
-    p->direct = p->b_col == 1 && (p->m <= MR || p->k * p->n <= PANEL);
+    p->direct = p->b_col == 1 && (p->m <= FEW_ROWS || p->k * p->n <= PANEL);
     double work = (double)p->m * (double)p->n * (double)p->k;
     int threads = work >= WORTH_THREADS && ps_threads() > 1;
     if (!threads && p->direct && multiply_small(p)) return;
@@ -475,9 +482,9 @@ static void multiply_all(Product *p, real *workspace)
         multiply_partials(p, workspace);
         return;
     }
-    if (p->m > MR && !p->direct) {
+    if (p->m > FEW_ROWS && !p->direct) {
         p->packed = workspace;
-        p->far = p->n > 3 * NR && (p->m * p->k + p->k * p->n + p->m * p->n) * sizeof(real) > FAR;
+        p->far = p->n > WIDE_ENOUGH && (p->m * p->k + p->k * p->n + p->m * p->n) * sizeof(real) > FAR;
         size_t tasks = ceil_div(p->k, PACKED_AT_ONCE);
         if (threads) parallel(tasks, pack_steps, p);
         else for (size_t i = 0; i < tasks; i++) pack_steps(p, i);
