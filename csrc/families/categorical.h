@@ -35,15 +35,22 @@ INLINE V target_at(const Batch *b, const Strip *s, size_t j)
     return smoothed(b, s, j, select(class == label, C(1), C(0)));
 }
 
-/* Sums over the classes of each lane's row: of q, of q (top - z), and of what q would be if the target were p. */
+/* Sums over the classes of each lane's row: of q, of q (top - z), and of what q would be if the target were p. They are
+ * summed GROUP at a time: smoothing makes nearly all q equal, so that in one long float64 sum every addition would be
+ * rounded the same way. */
 enum { MASS, CROSS, EXPECTED };
 INLINE Sum strip_sum(const Batch *b, const Strip *s, int what)
 {
     Sum sum = no_sum();
-    for (size_t j = 0; j < s->count; j++) {
-        size_t at = j * (size_t)LANES;
-        V q = what == EXPECTED ? smoothed(b, s, j, load(s->e + at) * b->softmax.inverse) : target_at(b, s, j);
-        sum = add(sum, what == CROSS ? times(q, b->softmax.top - load(s->z + at)) : q);
+    for (size_t from = 0; from < s->count; from += GROUP) {
+        Sum group = no_sum();
+        size_t to = s->count - from < GROUP ? s->count : from + GROUP;
+        for (size_t j = from; j < to; j++) {
+            size_t at = j * (size_t)LANES;
+            V q = what == EXPECTED ? smoothed(b, s, j, load(s->e + at) * b->softmax.inverse) : target_at(b, s, j);
+            group = add(group, what == CROSS ? times(q, b->softmax.top - load(s->z + at)) : q);
+        }
+        sum = add_sums(sum, group);
     }
     return sum;
 }
