@@ -23,7 +23,7 @@ typedef struct {
 } Obs;
 
 /* a b with 0 inf = 0 whichever is 0; see also `times`. */
-INLINE V product(V a, V b) { return select(either(a == C(0), b == C(0)), C(0), a * b); }
+INLINE V product(V a, V b) { return select(both(a != C(0), b != C(0)), a * b, C(0)); }
 
 /* Beside what table.h names, `want` may ask for: */
 enum { NOTHING = 32 };
@@ -105,8 +105,8 @@ INLINE Fixed fixed_by(const ps_options *options)
 INLINE Mask outside_reals(V y, Mask whole) { (void)whole; return negate(is_finite(y)); }
 INLINE Mask outside_unit(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), y <= C(1))); }
 INLINE Mask outside_open_unit(V y, Mask whole) { (void)whole; return negate(both(y > C(0), y < C(1))); }
-INLINE Mask outside_positive(V y, Mask whole) { (void)whole; return negate(both(y > C(0), is_finite(y))); }
-INLINE Mask outside_nonnegative(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), is_finite(y))); }
+INLINE Mask outside_positive(V y, Mask whole) { (void)whole; return negate(both(y > C(0), y <= C(REAL_MAX))); }
+INLINE Mask outside_nonnegative(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), y <= C(REAL_MAX))); }
 INLINE Mask outside_counts(V y, Mask whole)      /* whole: in which lanes it must be a whole number */
 {
     return either(outside_nonnegative(y, whole), both(whole, negate(is_whole(y))));

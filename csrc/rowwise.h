@@ -98,10 +98,7 @@ INLINE Reference reference_for(V top)
 }
 INLINE V exp_relative(V z, Reference f)
 {
-    enum { LIFT = REAL_BITS == 32 ? 64 : 512 };                 /* keeps 2^n above the denormals */
-    ExpParts p = exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT);
-    V scale = power_of_two(p.bits - f.exponent);
-    return fma_(scale, p.expm1, scale) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
+    return exp_join(exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT), f.exponent) * DROP;
 }
 
 /* With exponentials e_k and e_top = peak: probabilities e_k * inverse, log-sum-exp = top + log1p(rest), 1 - p of the
@@ -128,7 +125,6 @@ INLINE real largest_lane(V x)
 /* Exponentials other than the largest are added, GROUP at a time before they become doubles; those equal to the largest
  * are counted. */
 enum { GROUP = 8 };
-INLINE V small_real(I n) { return as_real(n + as_int(ROUNDER)) - ROUNDER; }    /* exact below 2^(MANTISSA - 1) */
 typedef struct { Sum below; I ones; } Mass;
 INLINE Mass strip_exp(const Strip *s, const Softmax *f)
 {
@@ -163,7 +159,7 @@ INLINE void softmax_end(Softmax *f, V below, V ones)
 INLINE void softmax_across(Softmax *f, const Strip *s)
 {
     Mass mass = strip_exp(s, f);
-    softmax_end(f, lane_sums(mass.below), small_real(mass.ones));
+    softmax_end(f, lane_sums(mass.below), whole_real(mass.ones));
 }
 INLINE void softmax_along(Softmax *f, const Strip *s)          /* two strips: whole vectors, and the last, padded one */
 {
@@ -172,7 +168,7 @@ INLINE void softmax_along(Softmax *f, const Strip *s)          /* two strips: wh
     for (int i = 0; i < 2; i++) for (size_t j = 0; j < s[i].count; j += CHUNK) {
         Strip chunk = chunk_of(&s[i], j);
         Mass mass = strip_exp(&chunk, f);
-        below = carry(below, mass.below), ones += total_of(add(no_sum(), small_real(mass.ones)));
+        below = carry(below, mass.below), ones += total_of(add(no_sum(), whole_real(mass.ones)));
     }
     softmax_end(f, long_total(below), splat((real)ones));
 }

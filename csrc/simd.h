@@ -107,12 +107,8 @@ INLINE V select(Mask m, V a, V b)
     return (V)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
 #elif defined(ISA_AVX2)
     return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
-#elif defined(ISA_AVX512) && REAL_BITS == 32
-    return (V)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)m), (__m512)b, (__m512)a);
-#elif defined(ISA_AVX512)
-    return (V)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)m), (__m512d)b, (__m512d)a);
 #else
-    return (V)iselect(m, (I)a, (I)b);
+    return (V)iselect(m, (I)a, (I)b);            /* with AVX-512, compilers make a masked operation of this by themselves */
 #endif
 }
 INLINE Mask both(Mask a, Mask b) { return a & b; }
@@ -193,6 +189,10 @@ INLINE V max_(V a, V b)
     return (V)_mm256_max_ps((__m256)b, (__m256)a);
 #elif defined(ISA_AVX2)
     return (V)_mm256_max_pd((__m256d)b, (__m256d)a);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (V)_mm512_max_ps((__m512)b, (__m512)a);
+#elif defined(ISA_AVX512)
+    return (V)_mm512_max_pd((__m512d)b, (__m512d)a);
 #else
     return select(b > a, b, a);
 #endif
@@ -203,6 +203,10 @@ INLINE V min_(V a, V b)
     return (V)_mm256_min_ps((__m256)b, (__m256)a);
 #elif defined(ISA_AVX2)
     return (V)_mm256_min_pd((__m256d)b, (__m256d)a);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (V)_mm512_min_ps((__m512)b, (__m512)a);
+#elif defined(ISA_AVX512)
+    return (V)_mm512_min_pd((__m512d)b, (__m512d)a);
 #else
     return select(b < a, b, a);
 #endif
@@ -217,16 +221,35 @@ INLINE Mask is_nan(V x) { return x != x; }
 INLINE Mask is_finite(V x) { return abs_(x) <= C(REAL_MAX); }
 INLINE V times(V a, V b)                     /* a b for finite a, with 0 inf = 0 as measure theory has it, and 0 NaN = 0 */
 {
-    return select(a == C(0), C(0), a * b);
+    return select(a != C(0), a * b, C(0));
 }
-/* The nearest whole number, ties to even, for |x| < 2^(mantissa - 1): adding 1.5 * 2^mantissa leaves no fraction. */
+/* Adding 1.5 * 2^mantissa leaves no fraction: the nearest whole number, ties to even, for |x| < 2^(mantissa - 1). */
 #define ROUNDER C(REAL_BITS == 32 ? 0x1.8p23 : 0x1.8p52)
-INLINE V nearest(V x) { return (x + ROUNDER) - ROUNDER; }
-INLINE Mask is_whole(V x)                                       /* false for NaN and infinity */
+INLINE Mask is_whole(V x)                                       /* of a finite x; false for NaN */
 {
-    V big = C(REAL_BITS == 32 ? 0x1p23 : 0x1p52);               /* beyond it every finite real is whole */
-    return both(is_finite(x), either(abs_(x) >= big, nearest(x) == x));
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return x == (V)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(ISA_AVX2)
+    return x == (V)_mm256_round_pd((__m256d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return x == (V)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(ISA_AVX512)
+    return x == (V)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    V big = C(REAL_BITS == 32 ? 0x1p23 : 0x1p52);               /* from here on every finite real is whole */
+    return either(abs_(x) >= big, (x + ROUNDER) - ROUNDER == x);
+#endif
 }
+#ifdef ISA_AVX512
+INLINE V scalef(V x, V n)                                       /* x 2^n for a whole n, rounded once where it is denormal */
+{
+#if REAL_BITS == 32
+    return (V)_mm512_scalef_ps((__m512)x, (__m512)n);
+#else
+    return (V)_mm512_scalef_pd((__m512d)x, (__m512d)n);
+#endif
+}
+#endif
 
 /* ---- sums: always in double, in lane order, so that they are a function of the data alone ---- */
 #ifdef ISA_SCALAR
@@ -287,6 +310,16 @@ INLINE V lane_sums(Sum s)                                       /* each lane's o
 
 /* ---- pairs: (a0 b0 a1 b1 ...) in memory, a and b in registers ---- */
 typedef struct { V a, b; } Pair;
+#ifdef ISA_AVX512
+INLINE V permute2(V a, I index, V b)                            /* a b as one vector of 2 LANES, by index */
+{
+#if REAL_BITS == 32
+    return (V)_mm512_permutex2var_ps((__m512)a, (__m512i)index, (__m512)b);
+#else
+    return (V)_mm512_permutex2var_pd((__m512d)a, (__m512i)index, (__m512d)b);
+#endif
+}
+#endif
 INLINE Pair load2(const real *p)
 {
 #if defined(ISA_SCALAR)
@@ -299,6 +332,10 @@ INLINE Pair load2(const real *p)
     __m256d u = _mm256_loadu_pd(p), v = _mm256_loadu_pd(p + 4);
     __m256d lo = _mm256_permute2f128_pd(u, v, 0x20), hi = _mm256_permute2f128_pd(u, v, 0x31);
     return (Pair){(V)_mm256_unpacklo_pd(lo, hi), (V)_mm256_unpackhi_pd(lo, hi)};
+#elif defined(ISA_AVX512)
+    V u = load(p), v = load(p + LANES);
+    I even = lane_numbers() * isplat(2);                        /* from u v as one vector of 2 LANES */
+    return (Pair){permute2(u, even, v), permute2(u, even + isplat(1), v)};
 #elif defined(ISA_NEON) && REAL_BITS == 32
     float32x4x2_t both_ = vld2q_f32(p);
     return (Pair){(V)both_.val[0], (V)both_.val[1]};
@@ -323,6 +360,9 @@ INLINE void store2(real *p, V a, V b)
     __m256d lo = _mm256_unpacklo_pd((__m256d)a, (__m256d)b), hi = _mm256_unpackhi_pd((__m256d)a, (__m256d)b);
     _mm256_storeu_pd(p, _mm256_permute2f128_pd(lo, hi, 0x20));
     _mm256_storeu_pd(p + 4, _mm256_permute2f128_pd(lo, hi, 0x31));
+#elif defined(ISA_AVX512)
+    I front = lane_numbers() / isplat(2) + (lane_numbers() & isplat(1)) * isplat(LANES);       /* a0 b0 a1 b1 ... */
+    store(p, permute2(a, front, b)), store(p + LANES, permute2(a, front + isplat(LANES / 2), b));
 #elif defined(ISA_NEON) && REAL_BITS == 32
     float32x4x2_t pair = {{(float32x4_t)a, (float32x4_t)b}};     /* vst2q is a macro in Clang: no commas inside */
     vst2q_f32(p, pair);
@@ -379,6 +419,19 @@ INLINE void transpose(V block[2])
 {
     float64x2_t a = (float64x2_t)block[0], b = (float64x2_t)block[1];
     block[0] = (V)vzip1q_f64(a, b), block[1] = (V)vzip2q_f64(a, b);
+}
+#elif defined(ISA_AVX512)
+INLINE void transpose(V block[LANES])                           /* halves of ever smaller blocks change places */
+{
+    UNROLLED for (int half = LANES / 2; half; half /= 2) {
+        I at = lane_numbers(), low = at & isplat(half - 1), group = (at & ~isplat(2 * half - 1)) | low;
+        I other = iselect((at & isplat(half)) == isplat(0), isplat(0), isplat(LANES));        /* the second row's lanes */
+        I front = group | other, back = front | isplat(half);
+        UNROLLED for (int i = 0; i < LANES; i++) if (!(i & half)) {
+            V a = block[i], b = block[i + half];
+            block[i] = permute2(a, front, b), block[i + half] = permute2(a, back, b);
+        }
+    }
 }
 #else
 INLINE void transpose(V *block)
