@@ -68,7 +68,7 @@ INLINE V residual(Point p, Obs o, int kind)
 {
     if (kind & RELATIVE) return C(1) - o.y * p.inverse;
     if (kind & PROPORTION && kind & CHAINED) return times(o.y2, p.mean) - times(o.y, p.rest);  /* may be infinite */
-    return kind & PROPORTION ? o.y2 * p.mean - o.y * p.rest : p.mean - o.y;
+    return kind & PROPORTION ? fma_(o.y2, p.mean, -(o.y * p.rest)) : p.mean - o.y;
 }
 
 /* Gradient and Fisher information of a family whose variance is dispersion x V(mean), by the chain of the link; a
@@ -81,7 +81,7 @@ INLINE Point with_gradient(Point p, Obs o, int kind)
     if (kind == OWN) return p;
     if (kind == (PROPORTION | CHAINED)) q.mean = p.down, q.rest = p.up;
     V information = kind & RELATIVE ? p.up : kind & PROPORTION ? product(q.mean, q.rest) : p.slope;
-    p.grad[0] = residual(q, o, kind) * leverage * per;
+    p.grad[0] = residual(q, o, kind) * leverage;  /* the loops multiply by 1 / dispersion, once for all rows */
     p.fisher[0] = information * leverage * per * o.count;
     if (!(kind & CHAINED)) p.curv[0] = p.fisher[0];
     return p;
