@@ -3,7 +3,7 @@
 #ifndef POINTWISE_H
 #define POINTWISE_H
 
-enum { TILE = 256 };
+enum { TILE = 256, STREAMED = 1024 };           /* reals that are streamed together */
 
 /* ---- memory: the logits of LANES observations, parameter by parameter ---- */
 INLINE void load_logits(V *z, const real *p, int logits)
@@ -94,16 +94,24 @@ INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int
     Mask wrong = first_lanes(0);
     Sum s = no_sum();
     const real *z = r->z, *y = r->y;
-    real *grad = r->grad;
-    for (size_t i = 0; i < count; i += (size_t)LANES) {
-        o.y = load(y + i), o.y2 = C(1) - o.y;
-        load_logits(o.z, z + i * (size_t)logits, logits);
-        Point p = with_gradient(family(o), o, kind);
-        if (want & VALUE) s = add(s, p.nll);
-        for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
-        store_logits(grad + i * (size_t)logits, p.grad, logits);
-        wrong = either(wrong, outside(o.y, o.fixed.integer));
+    real tile[STREAMED], *grad = r->grad;
+    int streams = (c->flags & PS_STREAM) != 0;
+    size_t span = streams ? (size_t)(STREAMED / logits) : count;
+    for (size_t from = 0; from < count; from += span) {
+        size_t end = count - from < span ? count : from + span;
+        real *to = streams ? tile : grad + from * (size_t)logits;
+        for (size_t i = from; i < end; i += (size_t)LANES, to += LANES * logits) {
+            o.y = load(y + i), o.y2 = C(1) - o.y;
+            load_logits(o.z, z + i * (size_t)logits, logits);
+            Point p = with_gradient(family(o), o, kind);
+            if (want & VALUE) s = add(s, p.nll);
+            for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
+            store_logits(to, p.grad, logits);
+            wrong = either(wrong, outside(o.y, o.fixed.integer));
+        }
+        if (streams) stream_out(grad + from * (size_t)logits, tile, (end - from) * (size_t)logits);
     }
+    if (streams) stream_end();
     if (any_lane(wrong)) return PS_BAD_TARGET;
     *sum += total_of(s);
     return PS_OK;
@@ -355,9 +363,14 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
     { answer(with_gradient(likelihood##_of(*o, *m), *o, kind), o->want, logits, p); }
 #define COLD(likelihood, link, logits, kind, undefined) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, logits, kind, undefined)
+#define LINKED(likelihood, link) \
+    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); }
 #define HOT(likelihood, link, logits, kind) \
-    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); } \
-    BARE(likelihood, link, likelihood##_##link, logits, kind) \
+    LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, logits, kind) \
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
+/* A large formula is compiled once: whoever wants the gradient alone gets a sum that nobody reads. */
+#define HOT_LARGE(likelihood, link, logits, kind) \
+    LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \
@@ -374,6 +387,9 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
     { return want & VALUE ? bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum) \
                           : bare_loop(formula, kind, logits, likelihood##_support, GRAD, r, n, c, sum); }
+#define BARE_ONCE(likelihood, link, formula, logits, kind) \
+    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
+    { (void)want; return bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum); }
 #define SPEC(likelihood, link, formula, map, bare, logits, kind, undefined) \
     static const Spec likelihood##_##link##_spec = {formula, map, bare, likelihood##_support, undefined, kind, logits, \
                                                     likelihood##_targets}; \

@@ -74,6 +74,35 @@ INLINE void store_part(real *p, V x, size_t count)
         if (count & piece) memcpy(p + i, part + i, piece * sizeof(real)), i += piece;
 }
 
+/* Past the caches, for results that are larger than they are: whole vectors where they are aligned in memory. */
+INLINE void stream(real *p, V x)
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    _mm256_stream_ps(p, (__m256)x);
+#elif defined(ISA_AVX2)
+    _mm256_stream_pd(p, (__m256d)x);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    _mm512_stream_ps(p, (__m512)x);
+#elif defined(ISA_AVX512)
+    _mm512_stream_pd(p, (__m512d)x);
+#else
+    store(p, x);
+#endif
+}
+APART void stream_out(real *to, const real *from, size_t count)
+{
+    size_t i = 0;
+    for (; i < count && (uintptr_t)(to + i) % ISA_BYTES; i++) to[i] = from[i];
+    for (; i + (size_t)LANES <= count; i += (size_t)LANES) stream(to + i, load(from + i));
+    for (; i < count; i++) to[i] = from[i];
+}
+INLINE void stream_end(void)                                    /* before another thread may read what was streamed */
+{
+#if defined(ISA_AVX2) || defined(ISA_AVX512)
+    _mm_sfence();
+#endif
+}
+
 /* ---- bits ---- */
 INLINE I as_int(V x) { I n; memcpy(&n, &x, sizeof n); return n; }
 INLINE V as_real(I n) { V x; memcpy(&x, &n, sizeof x); return x; }
@@ -251,7 +280,7 @@ INLINE V scalef(V x, V n)                                       /* x 2^n for a w
 }
 #endif
 
-/* ---- sums: always in double, in lane order, so that they are a function of the data alone ---- */
+/* ---- sums: always in double, lane by lane and at the end by halves, so that they are a function of the data alone ---- */
 #ifdef ISA_SCALAR
 typedef double Sum;
 INLINE Sum no_sum(void) { return 0.0; }
@@ -285,9 +314,18 @@ INLINE Sum add(Sum s, V x)
 }
 INLINE double total_of(Sum s)
 {
+    D x = s.part[0];
+    for (int p = 1; p < D_PARTS; p++) x += s.part[p];
+#if defined(ISA_AVX512)
+    return _mm512_reduce_add_pd((__m512d)x);
+#elif defined(ISA_AVX2)
+    __m128d pair = _mm_add_pd(_mm256_castpd256_pd128((__m256d)x), _mm256_extractf128_pd((__m256d)x, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
+#else
     double total = 0.0;
-    for (int p = 0; p < D_PARTS; p++) for (int i = 0; i < D_LANES; i++) total += s.part[p][i];
+    for (int i = 0; i < D_LANES; i++) total += x[i];
     return total;
+#endif
 }
 INLINE Sum add_sums(Sum a, Sum b)
 {
