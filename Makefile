@@ -11,7 +11,7 @@ STRICT := -Wall -Wextra -Wdouble-promotion -Werror
 # make demo ARGS=--quick, make test ARGS="-x -k poisson", make bench ARGS=--quick
 ARGS ?=
 
-.PHONY: all build size demo test bench peers lint lint-c clean help
+.PHONY: all build size demo test bench peers accuracy lint lint-c clean help
 .DELETE_ON_ERROR:
 
 all: build size  ## build the C kernels, print build time and code size
@@ -32,6 +32,9 @@ bench: $(VENV)/built  ## time every head and Dense against the reference and the
 	@$(RUN) -m bench.run $(ARGS)
 
 peers: $(VENV)/with-peers bench  ## the same after fetching PyTorch, JAX and scikit-learn
+
+accuracy: $(VENV)/with-test  ## measure every head in ULP against as many digits as it takes: docs/accuracy.md
+	@$(RUN) -m bench.accuracy $(ARGS)
 
 size: $(VENV)/built  ## print the code size of each object and of the wheel
 	@$(RUN) bench/size.py

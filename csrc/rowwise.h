@@ -98,10 +98,7 @@ INLINE Reference reference_for(V top)
 }
 INLINE V exp_relative(V z, Reference f)
 {
-    enum { LIFT = REAL_BITS == 32 ? 64 : 512 };                 /* keeps 2^n above the denormals */
-    ExpParts p = exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT);
-    V scale = power_of_two(p.bits - f.exponent);
-    return fma_(scale, p.expm1, scale) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
+    return exp_join(exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT), f.exponent) * DROP;
 }
 
 /* With exponentials e_k and e_top = peak: probabilities e_k * inverse, log-sum-exp = top + log1p(rest), 1 - p of the
@@ -120,17 +117,22 @@ INLINE V strip_max(V top, const Strip *s)
 }
 INLINE real largest_lane(V x)
 {
+#if defined(ISA_AVX512) && REAL_BITS == 32
+    return _mm512_reduce_max_ps((__m512)x);
+#elif defined(ISA_AVX512)
+    return _mm512_reduce_max_pd((__m512d)x);
+#else
     real top = lane(x, 0);
     for (int i = 1; i < LANES; i++) top = lane(x, i) > top ? lane(x, i) : top;
     return top;
+#endif
 }
 
 /* Exponentials other than the largest are added, GROUP at a time before they become doubles; those equal to the largest
  * are counted. */
 enum { GROUP = 8 };
-INLINE V small_real(I n) { return as_real(n + as_int(ROUNDER)) - ROUNDER; }    /* exact below 2^(MANTISSA - 1) */
 typedef struct { Sum below; I ones; } Mass;
-INLINE Mass strip_exp(const Strip *s, const Softmax *f)
+INLINE Mass strip_exp(const Strip *s, const Softmax *f, size_t ahead)      /* what lies so far ahead is fetched meanwhile */
 {
     Sum below = no_sum();
     I ones = isplat(0);
@@ -139,6 +141,7 @@ INLINE Mass strip_exp(const Strip *s, const Softmax *f)
         size_t to = s->count - from < GROUP ? s->count : from + GROUP;
         for (size_t j = from; j < to; j++) {
             V e = exp_relative(load(s->z + j * (size_t)LANES), f->reference);
+            if (ahead) __builtin_prefetch(s->z + j * (size_t)LANES + ahead);
             Mask one = e == f->peak;
             if (s->e) store(s->e + j * (size_t)LANES, e);
             group = group + select(one, C(0), e), ones = ones + iselect(one, isplat(1), isplat(0));
@@ -162,18 +165,21 @@ INLINE void softmax_end(Softmax *f, V below, V ones)
 }
 INLINE void softmax_across(Softmax *f, const Strip *s)
 {
-    Mass mass = strip_exp(s, f);
-    softmax_end(f, lane_sums(mass.below), small_real(mass.ones));
+    Mass mass = strip_exp(s, f, 0);
+    softmax_end(f, lane_sums(mass.below), whole_real(mass.ones));
 }
-INLINE void softmax_along(Softmax *f, const Strip *s)          /* two strips: whole vectors, and the last, padded one */
+/* Two strips: whole vectors, and the last, padded one. The next row is fetched. */
+INLINE void softmax_along(Softmax *f, const Strip *s, size_t width)
 {
     Long below = {0, 0};
-    double ones = 0;
-    for (int i = 0; i < 2; i++) for (size_t j = 0; j < s[i].count; j += CHUNK) {
-        Strip chunk = chunk_of(&s[i], j);
-        Mass mass = strip_exp(&chunk, f);
-        below = carry(below, mass.below), ones += total_of(add(no_sum(), small_real(mass.ones)));
+    Mass mass = strip_exp(&s[1], f, 0);          /* joins the first chunk */
+    for (size_t j = 0; j < s[0].count; j += CHUNK) {
+        Strip chunk = chunk_of(&s[0], j);
+        Mass part = strip_exp(&chunk, f, width);
+        below = carry(below, add_sums(mass.below, part.below));
+        mass = (Mass){no_sum(), mass.ones + part.ones};
     }
+    double ones = total_of(add(no_sum(), whole_real(mass.ones)));
     softmax_end(f, long_total(below), splat((real)ones));
 }
 #endif

@@ -62,6 +62,28 @@ def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     return z, y if loss.target == _native.LABELS else y.astype(dtype)
 
 
+LOGITS = [0.0, 1e-6, 0.01, 0.3, 0.7, 1.0, 2.5, 5.0, 8.0, 12.0, 17.5, 20.0, 30.0, 38.0, 60.0, 86.0, 110.0, 300.0, 700.0]
+TARGETS = [0, 1, 2, 3, 7, 20, 64, 200, 1000, 1e5, -3, -1e-3, 0.5, 0.3, 0.999, 1e-5, 0.9, 17.25, -250.5]
+
+
+def grid(loss, dtype, rows=200):
+    """Rows of one output: half of the logits usual ones, half from a grid with far tails; targets of the support."""
+    rng = seeded(loss.name, "grid")
+    width = loss.width(3) if loss.target == _native.LABELS else loss.width()
+    values = np.array([sign * z for z in LOGITS for sign in (1, -1)], dtype)
+    z = rng.choice(values, (rows, width))
+    z[: rows // 2] = rng.normal(0, 2, (rows // 2, width))
+    first = z[:, :1]
+    first[...] = np.where((first > loss.domain[0]) & (first < loss.domain[1]), first, -first)
+    inside = ((first > loss.domain[0]) & (first < loss.domain[1]))[:, 0]
+    if loss.target == _native.LABELS:
+        return z, rng.integers(0, width, rows)
+    candidates = np.array(TARGETS, dtype)
+    candidates = candidates[loss._supported(candidates, width)]
+    columns = loss._y_columns(1)
+    return z[inside], rng.choice(candidates, (int(inside.sum()), columns))
+
+
 def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
     """One output by the formulas of the reference, and the size of its largest term; in any arithmetic.
 

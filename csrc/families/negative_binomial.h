@@ -103,9 +103,9 @@ INLINE V negative_binomial_base(Obs o) { return log_factorial(o) - gamma_ratio(o
 
 LIKELIHOOD(negative_binomial, 1, outside_counts, negative_binomial_base)
 LINKABLE(negative_binomial, 1)
-COLD(negative_binomial, log, 1, OWN, NULL)
+HOT_LARGE(negative_binomial, log, 1, OWN)
 COLD(negative_binomial, softplus, 1, OWN, NULL)
 LIKELIHOOD(negative_binomial_concentration, 1, outside_counts, log_factorial)
 LINKABLE(negative_binomial_concentration, 2)
-COLD(negative_binomial_concentration, log, 2, OWN, NULL)
+HOT_LARGE(negative_binomial_concentration, log, 2, OWN)
 COLD(negative_binomial_concentration, softplus, 2, OWN, NULL)

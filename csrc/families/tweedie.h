@@ -34,7 +34,7 @@ APART V tweedie_base(Obs o)
     V p = o.fixed.power, b = (C(2) - p) / (p - C(1)), y = max_(o.y, C(REAL_MIN));
     V log_t = (C(2) - p) * vlog(y) - vlog(o.fixed.dispersion * (C(2) - p)), t = max_(vexp(log_t), C(REAL_MIN));
     V deviation = sqrt_(t / (C(1) + b)), step = select(deviation < C(7), C(1), C(0.5) * deviation);
-    V first = select(deviation < C(7), max_(nearest(t), C(1)), t), lag = first - t, sum = C(1);
+    V first = select(deviation < C(7), max_((t + ROUNDER) - ROUNDER, C(1)), t), lag = first - t, sum = C(1);
     V head = tweedie_term(first, lag / t, t, log_t, b);
     for (int side = -1; side < 2; side += 2) for (int i = 1; i < TERMS / 2; i++) {
         V shift = C(side * i) * step, j = first + shift;

@@ -32,7 +32,7 @@ class Categorical(Loss):
         {"ignore_index": -100},
     )
     support = "labels from 0 to K − 1, or rows of probabilities"
-    ulps = {"nll": (8, 4), "grad": (8, 4), "mean": (6, 6), "variance": (8, 8), "curvature": (8, 8), "fisher": (8, 8)}
+    ulps = {"nll": (5, 4), "grad": (8, 4), "mean": (6, 6), "variance": (6, 6), "curvature": (6, 6), "fisher": (6, 6)}
     scipy = "multinomial"
     distribution_class = distributions.Categorical
     _passes = {**Loss._passes, "mean": "params", "variance": None}
