@@ -57,7 +57,8 @@ class Case:
 
 def head_case(kind, name, size, real):
     """Return the case of a head on (rows,) or (rows, classes), summed over rows."""
-    loss, twin = losses.families[name](), reference.families[name]()
+    options = losses.families[name].examples[0]
+    loss, twin = losses.families[name](**options), reference.families[name](**options)
     rows, outputs = size if len(size) == 2 else (*size, 1)
     z, y = compare.draw(twin, rows, outputs, np.random.default_rng(0), real)
     exact = twin.nll_and_grad(z.astype(float), y.astype(float) if y.dtype.kind == "f" else y, reduction="sum")
