@@ -1,5 +1,7 @@
 """The mixture of Gaussians: what holds between components, whole matrices, the best constant, the distribution."""
 
+from pathlib import Path
+
 from cases import ask, draw, formulas, seeded, twins
 import numpy as np
 import pytest
@@ -342,6 +344,42 @@ def test_several_outputs_have_marginals():
     covariance = (p.weights * gaps).sum(1)
     drawn = ((y - d.mean)[..., 0] * (y - d.mean)[..., 1]).mean(0)
     assert np.all(np.abs(drawn - covariance) < 6 * (d.std.prod(1) * 2 + np.abs(covariance)) / 200)
+
+
+# ---- an inverse problem ----
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parent.parent))
+    from bench import pictures
+
+    return pictures
+
+
+def test_a_mixture_finds_each_branch_where_a_gaussian_averages_them(pictures):
+    """x = y + 0.3 sin(2 pi y) + noise has three answers at x = 1/2, which the Gaussian covers with one bump."""
+    (mixture, gaussian), _, _ = pictures.inverse_pair(ps)
+    X, y = pictures.inverse_problem(2000, np.random.default_rng(1))
+    assert mixture.score(X, y) > gaussian.score(X, y) + 0.4
+    grid = np.linspace(0, 1, 2001)
+    answers = grid[:-1][np.diff(np.sign(grid + 0.3 * np.sin(2 * np.pi * grid) - 0.5001)) != 0]
+    assert len(answers) == 3
+    middle = np.zeros((1, 1))
+    between = (answers[:-1] + answers[1:]) / 2
+    for low, gap, high in zip(answers[:-1], between, answers[1:], strict=True):
+        heights = [mixture.distribution(middle).log_prob([at])[0] for at in (low, gap, high)]
+        assert heights[1] < min(heights[0], heights[2]) - 0.5
+    alone = gaussian.distribution(middle)
+    assert abs(alone.mode[0] - answers[1]) < 0.1 and alone.std[0] > 0.15  # one bump over all three
+
+
+def test_the_picture_is_drawn(pictures, tmp_path):
+    figure = pictures.branches(ps, 0.02)
+    figure.savefig(tmp_path / "branches.png")
+    assert (tmp_path / "branches.png").stat().st_size > 10_000
+    assert "branches" in pictures.WORDS
 
 
 # ---- options ----
