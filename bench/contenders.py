@@ -69,6 +69,7 @@ class Case:
 
 def head_case(kind, name, size, real, **options):
     """Return the case of a head on (rows,) or (rows, classes), summed over rows."""
+    options = options or losses.families[name].examples[0]
     loss, twin = losses.families[name](**options), reference.families[name](**options)
     rows, outputs = size if len(size) == 2 else (*size, 1)
     z, y = compare.draw(twin, rows, outputs, np.random.default_rng(0), real)

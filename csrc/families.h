@@ -7,6 +7,7 @@
 #include "families/negative_binomial.h"
 #include "families/tweedie.h"
 #include "families/categorical.h"
+#include "families/gaussian_mixture.h"
 
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
 
@@ -22,4 +23,5 @@ static const HeadRow head_rows[] = {
     ROW(negative_binomial_concentration, log), ROW(negative_binomial_concentration, softplus),
     ROW(tweedie, log), ROW(tweedie, softplus),
     ROW(categorical, softmax),
+    ROW(gaussian_mixture, softmax),
 };

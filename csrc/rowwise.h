@@ -55,6 +55,53 @@ APART void part_in(real *tile, real *copy, const real *p, size_t rows, size_t wi
     tile_in(tile, copy, width);
 }
 
+INLINE void tile_out(real *p, const real *tile, size_t width)
+{
+    V x[COLUMNS];
+    for (size_t k = 0; width >= COLUMNS && k < width; k += COLUMNS) {
+        const real *from = tile + group_at(k, width) * (size_t)LANES;
+        UNROLLED for (int i = 0; i < COLUMNS; i++) x[i] = load(from + i * LANES);
+        store_columns(p + group_at(k, width), width, x);
+    }
+    for (size_t k = 0; width < COLUMNS && k < width; k++) x[k] = load(tile + k * (size_t)LANES);
+    if (width < COLUMNS) narrow_out(p, x, width);
+}
+
+/* ---- columns of LANES rows, for heads whose rows may be of any length ---- */
+/* Rows of at most FEW reals go through a tile, `copy` being room for an incomplete group; longer ones are read and
+ * written where they are. */
+typedef struct { const real *in; real *out, *tile, *copy; size_t rows, width; } Columns;
+
+APART V far_column(const Columns *c, size_t k)
+{
+    real part[LANES];
+    if (c->width == 1) return load_part(c->in, c->rows);
+    for (size_t i = 0; i < (size_t)LANES; i++) part[i] = c->in[(i < c->rows ? i : c->rows - 1) * c->width + k];
+    return load(part);
+}
+INLINE V column(const Columns *c, size_t k) { return c->tile ? load(c->tile + k * (size_t)LANES) : far_column(c, k); }
+APART void set_far_column(const Columns *c, size_t k, V x)
+{
+    for (size_t i = 0; i < c->rows; i++) c->out[i * c->width + k] = lane(x, (int)i);
+}
+INLINE void set_column(const Columns *c, size_t k, V x)
+{
+    if (c->tile) store(c->tile + k * (size_t)LANES, x);
+    else set_far_column(c, k, x);
+}
+APART void read_columns(Columns *c)
+{
+    if (c->width > FEW) c->tile = NULL;
+    else if (c->rows == (size_t)LANES) tile_in(c->tile, c->in, c->width);
+    else part_in(c->tile, c->copy, c->in, c->rows, c->width);
+}
+APART void write_columns(const Columns *c)
+{
+    if (!c->tile) return;
+    tile_out(c->rows == (size_t)LANES ? c->out : c->copy, c->tile, c->width);
+    if (c->rows < (size_t)LANES) memcpy(c->out, c->copy, c->rows * c->width * sizeof(real));
+}
+
 /* ---- strips ---- */
 /* `count` vectors: the classes of LANES rows, one vector per class (across), or a row, LANES classes per vector. */
 typedef struct {
@@ -105,6 +152,11 @@ INLINE V exp_relative(V z, Reference f)
  * largest = others * inverse. others leaves out one of the largest, so that neither loses digits when it has nearly all
  * of the mass. */
 typedef struct { V top, peak, others, rest, inverse; Reference reference; } Softmax;
+INLINE Point share_of(V e, Softmax f)
+{
+    V p = e * f.inverse;
+    return (Point){.mean = p, .rest = select(e == f.peak, f.others * f.inverse, C(1) - p)};
+}
 
 INLINE V strip_max(V top, const Strip *s)
 {
@@ -167,6 +219,25 @@ INLINE void softmax_across(Softmax *f, const Strip *s)
 {
     Mass mass = strip_exp(s, f, 0);
     softmax_end(f, lane_sums(mass.below), whole_real(mass.ones));
+}
+/* The same from the start for few classes, whose differences are taken with their rounding error; peak = 1. */
+APART void softmax_few(Softmax *f, size_t count, const real *z, real *e)
+{
+    V top = strip_max(-INF, &(Strip){.count = count, .z = z}), below = C(0), ones = C(0);
+    for (size_t from = 0; from < count; from += GROUP) {
+        V group = C(0);
+        for (size_t j = from; j < count && j < from + GROUP; j++) {
+            Exact x = two_sum(load(z + j * (size_t)LANES), -top);
+            V each = exp_lifted(x.sum, select(x.sum > C(EXP_LOW), x.error, C(0))) * DROP;
+            Mask one = each == C(1);
+            store(e + j * (size_t)LANES, each);
+            group = group + select(one, C(0), each), ones = ones + select(one, C(1), C(0));
+        }
+        below = below + group;
+    }
+    f->top = top, f->peak = C(1);
+    f->others = f->rest = below + (ones - C(1));
+    f->inverse = C(1) / (f->others + C(1));
 }
 /* Two strips: whole vectors, and the last, padded one. The next row is fetched. */
 INLINE void softmax_along(Softmax *f, const Strip *s, size_t width)

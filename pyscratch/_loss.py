@@ -125,6 +125,8 @@ class Loss:
     _weighs_targets = False  # whether Σ w depends on y
     _ignores = False  # whether some targets stand for rows of weight 0
     _start_is_exact = True  # whether `_start` is the best constant, not only near it
+    _start_is_best = True  # whether `start` is the best constant, not only a place to begin
+    _fisher_is_expected = True  # whether `fisher` is the expectation of `curvature`, not only a bound
 
     _passes = _quantities.PASSES  # which output of `_head` each quantity is; None if it has to be asked by itself
 
@@ -289,6 +291,10 @@ class Loss:
         """Weights as a ready array, or None for ones; a family that ignores some targets weighs those rows 0."""
         return None if weights is None else _checks.weights(weights, rows, dtype)
 
+    def _shifted(self, z, offset):
+        """Logits (n, width) with an offset (n, d) added."""
+        return np.concatenate([z[:, : offset.shape[1]] + offset, z[:, offset.shape[1] :]], axis=1)
+
     def _weight(self, rows, y, weights):
         """Σ w."""
         return float(rows) if weights is None else self._weigh(weights)
@@ -447,8 +453,7 @@ class Loss:
         rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
         z, offset = self._offset(z, offset, rows, self.outputs(width))
         if offset is not None:
-            z = z.reshape(rows, width).copy()
-            z[:, : offset.shape[1]] += offset
+            z = self._shifted(z.reshape(rows, width), offset)
         return self.distribution_class(self.plain, z, given)
 
     # ---- fits without a network ----
@@ -501,6 +506,10 @@ class Loss:
             offset = np.full((rows, width), offset) if np.ndim(offset) == 0 else np.asarray(offset, F64)
             return self._scored(z, y[seen], w[seen], offset[seen])
         return z if self._start_is_exact else self._scored(z, y[seen], w[seen], None)
+
+    def best_constant(self, y, *, weights=None, offset=None, width=None):
+        """Logits (width,) of the most likely constant head: `start`, where that is exact."""
+        return self.start(y, weights=weights, offset=offset, width=width)
 
     def _scored(self, z, y, w, offset):
         """The best constant logits, next to an offset or not, by Fisher scoring from ``z`` with halved steps.

@@ -238,13 +238,14 @@ class UserLoss:
             row = int(np.argmax(bad))
             raise ValueError(f"y[{row}] = {y[row]}: targets must be finite (a missing one: give the row weight 0)")
 
+    _shifted = Loss._shifted
+
     def _weight(self, rows, y, weights):
         return float(rows) if weights is None else float(weights.sum(dtype=np.float64))
 
     def nll_and_grad(self, z, y, *, weights=None, offset=None, reduction="total", gradient=True):
         if offset is not None:
-            z = z.copy()
-            z[:, : offset.shape[1]] += offset
+            z = self._shifted(z, offset)
         nll = np.asarray(self.loss.nll(z, y), np.float64)
         grad = np.array(self.loss.grad(z, y), z.dtype, ndmin=2) if gradient else z
         if nll.shape != (len(z),) or grad.shape != z.shape:
@@ -262,8 +263,7 @@ class UserLoss:
 
     def mean(self, z, *, offset=None):
         if offset is not None:
-            z = z.copy()
-            z[:, : offset.shape[1]] += offset
+            z = self._shifted(z, offset)
         return self.loss.mean(z) if hasattr(self.loss, "mean") else self.loss.link(z)
 
 

@@ -173,7 +173,8 @@ class Network:
         x = _data.features(self, X)
         for layer in self.layers:
             x = layer.forward(x)
-        return _added(self._checked_logits(x, len(x)), _data.offsets(self, self._exposed(exposure, offset), len(x)))
+        z, offset = self._checked_logits(x, len(x)), _data.offsets(self, self._exposed(exposure, offset), len(x))
+        return z if offset is None else self.head._shifted(z, offset)
 
     def backward(self, g):
         """From g (n, width) = d loss / d logits of the last `forward`: fills the gradients, returns d loss / d X."""
@@ -670,9 +671,3 @@ def _keeps_width(layer):
     """Whether what comes in has as many features as what goes out, for all that is known."""
     return isinstance(layer, Layer) and layer.n_in is None and layer.n_out is None
 
-
-def _added(z, offset):
-    if offset is not None:
-        z = z.copy()
-        z[:, : offset.shape[1]] += offset
-    return z

@@ -54,6 +54,18 @@ def draw_logits(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     return z.astype(dtype)
 
 
+def with_offset(loss, z, offset):
+    """Logits moved by an offset (n, d): the first block of them, or of a mixture the means of every component."""
+    moved, d = z.copy(), offset.shape[1]
+    if "means" in loss.parameters:
+        k = loss.components
+        for first in range(k, k + k * d, d):
+            moved[:, first : first + d] += offset
+    else:
+        moved[:, :d] += offset
+    return moved
+
+
 def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     """Random logits and targets that follow them, ready for the kernels."""
     z = draw_logits(loss, rows, width, rng, dtype, spread)
@@ -98,7 +110,7 @@ def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
         if wanted in ("params", "mean", "variance"):
             value = p if wanted == "params" else getattr(twin, f"_{wanted}")(blocks, p)
             value = np.concatenate(value, axis=1) if isinstance(value, tuple) else value
-            return value, value
+            return value, twin._mean_size(blocks, p) if wanted == "mean" else value
         if wanted == "nll":
             terms = twin._nll(blocks, p, y)
             sizes_ = [np.max(np.abs(term), axis=1) for term in (*terms, *twin._inner(blocks, p, y, wanted))]
@@ -110,7 +122,16 @@ def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
             np.max([np.abs(term) for term in (*terms, *more)], axis=0)
             for terms, more in zip(blocks_of_terms, inner, strict=True)
         ]
+        if wanted != "fisher":
+            size = [each * more for each, more in zip(size, twin._condition(blocks, p, y), strict=True)]
         return np.concatenate([sum(terms) for terms in blocks_of_terms], axis=1), np.concatenate(size, axis=1)
+
+
+def flat(p):
+    """Parameters as one array, in the layout of the logits."""
+    if not isinstance(p, tuple):
+        return p
+    return np.concatenate([block.reshape(len(block), int(np.prod(block.shape[1:]))) for block in p], axis=1)
 
 
 def ask(loss, z, y, wanted):
@@ -122,8 +143,7 @@ def ask(loss, z, y, wanted):
     if wanted == "curvature":
         return loss.curvature(z, y)
     if wanted == "params":
-        p = loss.link(z)
-        return np.concatenate([columns(block) for block in p], axis=1) if isinstance(p, tuple) else p
+        return flat(loss.link(z))
     return getattr(loss, wanted)(z)
 
 

@@ -132,11 +132,6 @@ INLINE real *output_of(const ps_call *c, int output)
     return output == PROBABILITIES ? c->params : output == CURVATURES ? c->curvature
          : output == INFORMATION ? c->fisher : c->grad;
 }
-INLINE Point share_of(V e, Softmax f)
-{
-    V p = e * f.inverse;
-    return (Point){.mean = p, .rest = select(e == f.peak, f.others * f.inverse, C(1) - p)};
-}
 typedef struct { int output, hard; Mask live; V factor; } Writer;
 INLINE V output_at(const Batch *b, const Strip *s, size_t j, Writer w)
 {

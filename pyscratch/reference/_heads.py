@@ -34,7 +34,7 @@ class NumpyHead:
     ):  # fmt: skip
         z = z.reshape(rows, width)
         if offset is not None:
-            z = np.concatenate([z[:, :outputs] + offset, z[:, outputs:]], axis=1)
+            z = self._shifted(z, offset)
         if y is not None:
             self.check_support(y, weights, width)
         self.check_domain(z, weights, outputs)
@@ -55,7 +55,8 @@ class NumpyHead:
             """The terms of a diagonal as a sum, or with those beside it as whole matrices."""
             if not block:
                 return w * _joined(diagonal)
-            return (w if seen is None else w[..., None]) * _matrices([sum(terms) for terms in diagonal], pairs())
+            matrices = self._matrices([sum(terms) for terms in diagonal], pairs())
+            return (w if seen is None else w[..., None]) * matrices
 
         with np.errstate(all="ignore"):
             blocks = self._blocks(z, outputs)
@@ -106,16 +107,23 @@ class NumpyHead:
         """Terms of their expectations."""
         return {}
 
+    def _mean_size(self, z, p):
+        """The largest term of the mean."""
+        return self._mean(z, p)
 
-def _matrices(diagonal, pairs):
-    """Arrays (n, d) of each block of logits, and terms by pair of blocks, as matrices (n, width, width)."""
-    rows, d = diagonal[0].shape
-    matrices = np.zeros((rows, len(diagonal), d, len(diagonal), d), diagonal[0].dtype)
-    each = np.arange(d)
-    entries = {(i, i): value for i, value in enumerate(diagonal)} | {pair: sum(terms) for pair, terms in pairs.items()}
-    for (i, j), value in entries.items():
-        matrices[:, i, each, j, each] = matrices[:, j, each, i, each] = value
-    return matrices.reshape(rows, len(diagonal) * d, len(diagonal) * d)
+    def _condition(self, z, p, y):
+        """By how much more than its largest term a rounding error may be, for each block of a gradient or curvature."""
+        return (1,) * len(self.parameters)
+
+    def _matrices(self, diagonal, pairs):
+        """Arrays (n, d) of each block of logits, and terms by pair of blocks, as matrices (n, width, width)."""
+        rows, d = diagonal[0].shape
+        matrices = np.zeros((rows, len(diagonal), d, len(diagonal), d), diagonal[0].dtype)
+        each = np.arange(d)
+        sums = {pair: sum(terms) for pair, terms in pairs.items()}
+        for (i, j), value in ({(i, i): value for i, value in enumerate(diagonal)} | sums).items():
+            matrices[:, i, each, j, each] = matrices[:, j, each, i, each] = value
+        return matrices.reshape(rows, len(diagonal) * d, len(diagonal) * d)
 
 
 def _joined(blocks):
