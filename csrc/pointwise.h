@@ -382,6 +382,9 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
 #define HOT_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) BARE(likelihood, link, formula, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
+#define HOT_LARGE_WHOLE(likelihood, link, formula, logits, kind) \
+    WHOLE(likelihood, link, formula, logits, kind) BARE_ONCE(likelihood, link, formula, logits, kind) \
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
 
 #define BARE(likelihood, link, formula, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
