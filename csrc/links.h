@@ -27,8 +27,8 @@ INLINE Mean log_link(V z)
 INLINE Mean sqrt_link(V z)                       /* mean = z^2, z > 0: variance-stabilising for counts */
 {
     V per = C(1) / z;
-    return (Mean){.mean = z * z, .log_mean = C(2) * log_called(z), .inverse = per * per, .slope = C(2) * z, .up = C(2) * per,
-                  .bend = per, .up_slope = C(-2) * per * per};
+    return (Mean){.mean = z * z, .log_mean = C(2) * log_called(z), .inverse = per * per, .slope = C(2) * z,
+                  .up = C(2) * per, .bend = per, .up_slope = C(-2) * per * per};
 }
 
 /* mean = -1 / z, z < 0: canonical for the Gamma. (With +1 / z the gradient would be minus the residual.) */
@@ -223,8 +223,8 @@ INLINE Scale softplus_scale(V z)
 INLINE Scale floored_scale(Scale s, V floor)
 {
     V scale = s.scale + floor, inverse = C(1) / scale, r = s.scale * inverse;
-    return (Scale){.scale = scale, .log_scale = log_called(scale), .inverse = inverse, .extra = C(1), .slope = r * s.slope,
-                   .bend = r * (s.bend + floor * inverse * s.slope * s.slope)};
+    return (Scale){.scale = scale, .log_scale = log_called(scale), .inverse = inverse, .extra = C(1),
+                   .slope = r * s.slope, .bend = r * (s.bend + floor * inverse * s.slope * s.slope)};
 }
 
 /* The choice is the same for every row of a call: a branch that is always predicted, not a select. */

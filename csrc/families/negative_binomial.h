@@ -37,7 +37,8 @@ INLINE GammaRatio rising(V y, Concentration r)
 {
     GammaRatio g = gamma_ratio(max_(min_(r.value, LARGEST), SMALLEST), y);
     Mask collapsed = r.value < SMALLEST, far = y < r.value * C(REAL_EPSILON), several = y > C(1);
-    V limit = C(0.5) * y * ((y - C(1)) / r.value), late = select(collapsed, (C(1) - y) * (r.log - log_called(SMALLEST)), C(0));
+    V limit = C(0.5) * y * ((y - C(1)) / r.value);
+    V late = select(collapsed, (C(1) - y) * (r.log - log_called(SMALLEST)), C(0));
     return (GammaRatio){select(several, select(far, limit, g.log + late), C(0)),
                         select(several, select(far, -limit, g.slope), C(0))};
 }
@@ -50,7 +51,8 @@ INLINE V exponential_integral(V r, V log_z)
         0.755404408355003, 0.8656312023878318, 0.9445750230732326, 0.9894009349916499};
     static const real weight[] = {0.1894506104550685, 0.1826034150449236, 0.16915651939500254, 0.14959598881657674,
         0.12462897125553388, 0.09515851168249279, 0.062253523938647894, 0.027152459411754096};
-    V before = max_(C(-9.2103403719761827) - log_z, C(0)), z = exp_called(log_z + before), left = exp_called(-r * before);
+    V before = max_(C(-9.2103403719761827) - log_z, C(0));
+    V z = exp_called(log_z + before), left = exp_called(-r * before);
     V half = C(0.5) * min_(vlog1p(C(36) / z), C(36) / r), sum = C(0);
     for (int i = 0; i < 16; i++) {
         V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
@@ -82,7 +84,8 @@ INLINE Point negative_binomial_concentration_of(Obs o, Mean m)
     Odds d = r.odds;
     Point p = negative_binomial_mean(o, m, r);
     GammaRatio rise = rising(o.y, r);
-    V bent = select(d.x < C(REAL_EPSILON / 4), C(-0.5) * m.mean * d.x, times(vlog1pmx(d.x), s.scale));   /* x^2 is small */
+    V bent = select(d.x < C(REAL_EPSILON / 4), C(-0.5) * m.mean * d.x,                   /* x^2 may be 0 */
+                    times(vlog1pmx(d.x), s.scale));
     V free = select(d.above, s.scale * (d.log1p_x - d.q), bent + d.q * m.mean);
     V g = free - times(o.y, d.q) - rise.slope, late = p.none.up[1];
     p.param[0] = p.mean, p.param[1] = s.scale, p.nll = p.nll - rise.log, p.grad[1] = g * s.slope;
