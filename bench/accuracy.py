@@ -5,7 +5,7 @@ usage: python -m bench.accuracy [--only WORD] [--rows N] [--output FILE]
 
 Every example of the registry, both reals, every instruction set of this machine: value and gradient on usual and
 extreme logits and targets. The exact answer is the reference's formula in as many digits as it takes until twice as
-many say the same. With --every-float the kernels of one float32 are run over all 2^32 of them, against those of float64.
+many say the same. With --every-float the kernels of one float32 are run over all 2^32 of them, against float64.
 """
 
 import argparse
@@ -121,10 +121,10 @@ def short(ulp):
 
 TITLE = """# Accuracy of the heads
 
-Written by `make accuracy`: the largest error over {points} rows of usual and extreme logits and targets, in units in the
-last place (ULP) of the exact result / of the largest term of the formula. The exact result is the reference's formula in
-as many digits as it takes until twice as many say the same ({few} to {many} digits). A result is within its bound when it
-is so by either measure: next to a zero of a gradient nobody is accurate relative to the result.
+Written by `make accuracy`: the largest error over {points} rows of usual and extreme logits and targets, in units in
+the last place (ULP) of the exact result / of the largest term of the formula. The exact result is the reference's
+formula in as many digits as it takes until twice as many say the same ({few} to {many} digits). A result is within its
+bound when it is so by either measure: next to a zero of a gradient nobody is accurate relative to the result.
 
 The last columns count, over all instruction sets, answers outside the bound, and answers that are wrong in kind for
 finite logits: NaN, false infinities, wrong signs and false zeros (which rounding the largest term does not explain).
@@ -203,7 +203,7 @@ for _name, _y in (("Bernoulli", 0), ("Bernoulli", 1), ("Poisson", 0), ("Poisson"
 
 
 def worst_of(got, want, x):
-    """Return (ULP, x) of the largest error of float32 results against float64 ones; differences in kind are infinite."""
+    """Return (ULP, x) of the largest error of float32 results against float64; differences in kind are infinite."""
     rounded = want.astype(np.float32)
     differs = np.flatnonzero((got != rounded) & ~(np.isnan(got) & np.isnan(rounded)))
     if not differs.size:

@@ -84,8 +84,8 @@ INLINE V gradient_scale(const ps_call *c, const Fixed *f, int kind)
     return kind == OWN ? C(c->scale) : f->per_dispersion * C(c->scale);
 }
 
-/* Targets and gradient are there, nothing else is, and a predicted scale has the default link. Which target is outside the
- * support is left to general_loop: here it is only known that one is. */
+/* Targets and gradient are there, nothing else is, and a predicted scale has the default link. Which target is outside
+ * the support is left to general_loop: here it is only known that one is. */
 INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int want, const Rows *r, size_t count,
                      const ps_call *c, double *sum)
 {
@@ -386,6 +386,9 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, NULL, logits, kind, NULL)
 #define HOT_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) BARE(likelihood, link, formula, logits, kind) \
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
+#define HOT_LARGE_WHOLE(likelihood, link, formula, logits, kind) \
+    WHOLE(likelihood, link, formula, logits, kind) BARE_ONCE(likelihood, link, formula, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
 
 #define BARE(likelihood, link, formula, logits, kind) \

@@ -184,7 +184,7 @@ INLINE real largest_lane(V x)
  * are counted. */
 enum { GROUP = 8 };
 typedef struct { Sum below; I ones; } Mass;
-INLINE Mass strip_exp(const Strip *s, const Softmax *f, size_t ahead)      /* what lies so far ahead is fetched meanwhile */
+INLINE Mass strip_exp(const Strip *s, const Softmax *f, size_t ahead)      /* fetches what lies so far ahead */
 {
     Sum below = no_sum();
     I ones = isplat(0);

@@ -137,7 +137,7 @@ INLINE V select(Mask m, V a, V b)
 #elif defined(ISA_AVX2)
     return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
 #else
-    return (V)iselect(m, (I)a, (I)b);            /* with AVX-512, compilers make a masked operation of this by themselves */
+    return (V)iselect(m, (I)a, (I)b);            /* compilers make a masked operation of it with AVX-512 */
 #endif
 }
 INLINE Mask both(Mask a, Mask b) { return a & b; }
@@ -270,7 +270,7 @@ INLINE Mask is_whole(V x)                                       /* of a finite x
 #endif
 }
 #ifdef ISA_AVX512
-INLINE V scalef(V x, V n)                                       /* x 2^n for a whole n, rounded once where it is denormal */
+INLINE V scalef(V x, V n)                                       /* x 2^n for a whole n, rounded where it is denormal */
 {
 #if REAL_BITS == 32
     return (V)_mm512_scalef_ps((__m512)x, (__m512)n);
@@ -280,7 +280,7 @@ INLINE V scalef(V x, V n)                                       /* x 2^n for a w
 }
 #endif
 
-/* ---- sums: always in double, lane by lane and at the end by halves, so that they are a function of the data alone ---- */
+/* ---- sums: always in double, lane by lane, then by halves: a function of the data alone ---- */
 #ifdef ISA_SCALAR
 typedef double Sum;
 INLINE Sum no_sum(void) { return 0.0; }

@@ -8,7 +8,7 @@ import functools
 import mpmath
 import numpy as np
 
-DIGITS = 45
+DIGITS = 90  # 45 lose a gradient of 1e-38 beside terms of 1
 mp = mpmath.mp.clone()
 mp.dps = DIGITS
 

@@ -4,7 +4,7 @@ from cases import ALL_OUTPUTS, ask, draw, draw_logits, flat, formulas, seeded, s
 import numpy as np
 import pytest
 
-from pyscratch import Total, _native
+from pyscratch import Total, _native, losses
 
 SLACK = 4  # the reference in float64 rounds as well
 
@@ -345,3 +345,22 @@ def test_gradient_is_of_the_returned_number(pair):
         summed = loss.grad(z, y, weights=weights, reduction="sum")
         for reduction in ("none", "total"):
             assert np.array_equal(loss.grad(z, y, weights=weights, reduction=reduction), summed)
+
+
+# ---- large batches ----
+
+
+@pytest.mark.parametrize("name", ["Poisson", "HeteroscedasticGaussian", "Categorical"])
+def test_streamed_gradients_are_those_of_small_batches(name, dtype, isa):
+    loss = losses.families[name]()
+    width = 500 if name == "Categorical" else loss.width()
+    rows = (8 << 20) // (width * np.dtype(dtype).itemsize) + 5  # just past the size from which they are streamed
+    z, y = draw(loss, 1000, width, seeded(name), dtype)
+    z, y = np.resize(z, (rows, width)), np.resize(y, (rows, *y.shape[1:]))
+    for shift in (0, 3):  # vectors are not aligned in memory
+        place = np.full(rows * width + 8, 7, dtype)
+        out = place[shift : shift + rows * width].reshape(rows, width)
+        loss.grad(z, y, reduction="sum", out=out)
+        want = loss.grad(z[:1000], y[:1000], reduction="sum")
+        assert np.array_equal(out, np.resize(want, out.shape))
+        assert (place[:shift] == 7).all() and (place[shift + rows * width :] == 7).all()

@@ -4,7 +4,7 @@
 INLINE V exp_product(V a, V b)                   /* exp(a b), with the digits that a b loses */
 {
     Exact product = two_prod(a, max_(min_(b, C(1e4)), C(-1e4)));
-    return vexp(product.sum) * (C(1) + product.error);
+    return exp_called(product.sum) * (C(1) + product.error);
 }
 
 INLINE Point tweedie_of(Obs o, Mean m)
