@@ -299,9 +299,11 @@ APART int pointwise_head(const Spec *k, const ps_call *c, int want, double *sum,
     if (c->width != d * (size_t)k->logits || (c->y && c->target_kind != (k->targets == 2 ? PS_PAIRS : PS_REALS)))
         return PS_BAD_CALL;
     if (d == 1) return pointwise_rows(k, rows_of(c), c->rows, c, want, sum, bad);
+    ps_call tiled = *c;
+    tiled.flags &= ~PS_STREAM;                   /* what is written is a tile in L1 */
     for (size_t row = 0; row < c->rows; row += tall) for (size_t column = 0; column < d; column += TILE) {
         Window w = {row, c->rows - row < tall ? c->rows - row : tall, column, d - column < TILE ? d - column : TILE, d};
-        int status = pointwise_tile(k, w, c, want, sum, bad);
+        int status = pointwise_tile(k, w, &tiled, want, sum, bad);
         if (status != PS_OK) return status;
     }
     return PS_OK;

@@ -23,9 +23,10 @@ INLINE Point gamma_shape_of(Obs o, Mean m)
     Shape s = shape_of(k.scale, k.log_scale, o.want);
     V r = o.y * m.inverse, d = r - C(1), log_r = log_called(o.y) - m.log_mean;
     V excess = product(k.scale, select(abs_(d) < C(0.5), -vlog1pmx(d), d - log_r)), beyond = product(k.scale, d);
-    Mask rare = either(k.scale < C(REAL_MIN), r > C(REAL_MAX));
+    V log_rate = k.log_scale - m.log_mean;       /* finite for finite logits: others keep what IEEE makes of them */
+    Mask rare = both(is_finite(log_rate), either(k.scale < C(REAL_MIN), r > C(REAL_MAX)));
     if (any_lane(rare)) {                        /* k r is finite where k or r has left the range of the type */
-        V kr = exp_called(k.log_scale - m.log_mean) * o.y;
+        V kr = exp_called(log_rate) * o.y;
         Mask far = kr > C(REAL_MAX);             /* infinite whatever is subtracted */
         beyond = select(rare, select(far, kr, kr - k.scale), beyond);
         excess = select(rare, select(far, kr, beyond - times(k.scale, log_r)), excess);
