@@ -11,7 +11,7 @@ STRICT := -Wall -Wextra -Wdouble-promotion -Werror
 # make demo ARGS=--quick, make test ARGS="-x -k poisson", make bench ARGS=--quick
 ARGS ?=
 
-.PHONY: all build size demo test bench lint lint-c clean help
+.PHONY: all build size demo test bench peers accuracy catalogue lint lint-c clean help
 .DELETE_ON_ERROR:
 
 all: build size  ## build the C kernels, print build time and code size
@@ -28,8 +28,16 @@ demo: $(VENV)/with-demo  ## train every head on real data in C and in NumPy: one
 test: $(VENV)/with-test  ## run the test suite
 	@$(RUN) -m pytest $(ARGS)
 
-bench: $(VENV)/built  ## time every head and Dense against the reference: table and JSON in out/
+bench: $(VENV)/built  ## time every head and Dense against the reference and the peers that are here
 	@$(RUN) -m bench.run $(ARGS)
+
+peers: $(VENV)/with-peers bench  ## the same after fetching PyTorch, JAX and scikit-learn
+
+accuracy: $(VENV)/with-test  ## measure every head in ULP against as many digits as it takes: docs/accuracy.md
+	@$(RUN) -m bench.accuracy $(ARGS)
+
+catalogue: $(VENV)/with-demo  ## write the page of the families, docs/catalogue.md, and its pictures
+	@$(RUN) -m bench.catalogue $(ARGS)
 
 size: $(VENV)/built  ## print the code size of each object and of the wheel
 	@$(RUN) bench/size.py

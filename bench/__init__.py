@@ -8,3 +8,11 @@ import os
 
 for _library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM"):
     os.environ[f"{_library}_THREADS"] = "1"
+
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()  # where this process may run
+
+
+def stay_on(cores):
+    """Let this process, and what it starts from here on, run on these processors only."""
+    if cores:
+        os.sched_setaffinity(0, cores)

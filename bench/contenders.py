@@ -4,33 +4,40 @@ A contender is a function of a case that prepares everything and returns a call 
 checked against the float64 reference before it is timed. It returns None for a case that it cannot do, and a library
 that is not installed is skipped. To add one: a function below, under ``@contender(kind, name, against=...)``, which
 names the contender of pyscratch that does the same work: "bound" leaves out terms in y alone (log y!, log 2π / 2), or
-rather computes them once; "call" checks its arguments, computes all terms and allocates its gradient.
+rather computes them once; "call" checks its arguments, computes all terms and allocates its gradient. Other libraries
+stand in `peers`.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench import CORES
 from pyscratch import Gaussian, Network, _native, compare, layers, losses, reference
 
 REALS = ("float32", "float64")
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of a checked answer, relative to max(1, |exact|)
 HEAD_ROWS = (32, 1_000, 100_000, 4_000_000)
+REFERENCE_UP_TO = 5_000_000  # logits
 LABEL_SIZES = ((32, 10), (1_000, 10), (10_000, 10), (4_096, 1_000), (256, 50_000))
 DENSE_SIZES = (
     (32, 16, 16), (32, 64, 64), (128, 128, 128), (256, 256, 256),
     (1024, 512, 512), (4096, 784, 128), (1024, 1024, 1024),
 )  # fmt: skip
+DENSE_KINDS = ("dense forward", "dense both")
 
 CONTENDERS = {}  # kind of case -> name -> function
 RIVALS = {}  # kind of case -> name of a contender of pyscratch -> names of those that do the same work
+WITHOUT_CONSTANTS = set()  # (kind, name) of those whose value lacks the terms in y alone
 
 
-def contender(kind, name, against=None):
+def contender(kind, name, against=None, constants=True):
     """Enter a function in the registry; ``against`` is the contender of pyscratch that it is measured against."""
 
     def enter(function):
         CONTENDERS.setdefault(kind, {})[name] = function
+        if not constants:
+            WITHOUT_CONSTANTS.add((kind, name))
         if against:
             RIVALS.setdefault(kind, {}).setdefault(against, []).append(name)
         return function
@@ -50,14 +57,20 @@ class Case:
     exact: tuple = field(repr=False)
     bytes: int = 0  # read and written at least once
     flops: int = 0
+    without_constants: tuple = field(default=(), repr=False)  # exact, less the terms in y alone
+
+    def answer(self, name):
+        """Return what the contender of that name must return."""
+        return self.without_constants if (self.kind, name) in WITHOUT_CONSTANTS else self.exact
 
 
 # ---- heads: nll and gradient in one pass ----
 
 
-def head_case(kind, name, size, real):
+def head_case(kind, name, size, real, **options):
     """Return the case of a head on (rows,) or (rows, classes), summed over rows."""
-    loss, twin = losses.families[name](), reference.families[name]()
+    options = options or losses.families[name].examples[0]
+    loss, twin = losses.families[name](**options), reference.families[name](**options)
     rows, outputs = size if len(size) == 2 else (*size, 1)
     z, y = compare.draw(twin, rows, outputs, np.random.default_rng(0), real)
     exact = twin.nll_and_grad(z.astype(float), y.astype(float) if y.dtype.kind == "f" else y, reduction="sum")
@@ -90,7 +103,9 @@ def checked_head(case):
 
 @contender("head", "reference", against="call")
 def reference_head(case):
-    """Return the textbook formulas in NumPy."""
+    """Return the textbook formulas in NumPy, where they end within a second or so."""
+    if case.inputs["z"].size > REFERENCE_UP_TO:
+        return None
     twin, z, y = case.inputs["twin"], case.inputs["z"], case.inputs["y"]
     return lambda: twin.nll_and_grad(z, y, reduction="sum")
 
@@ -108,12 +123,13 @@ def dense_case(kind, name, size, real):
     x, W, b, g = (inputs[name].astype(float) for name in shapes)
     exact = (x @ W + b,) if kind == "dense forward" else (x @ W + b, g @ W.T, x.T @ g, g.sum(axis=0))
     products = 1 if kind == "dense forward" else 3
-    return Case(kind, name, real, size, inputs, exact, flops=2 * rows * n_in * n_out * products)
+    moved = sum(array.nbytes for array in inputs.values()) * (1 if products == 1 else 2)  # as many results as inputs
+    return Case(kind, name, real, size, inputs, exact, bytes=moved, flops=2 * rows * n_in * n_out * products)
 
 
 def dense_cases(quick=False):
     """Yield (kind, name, size, real) of each case of Dense."""
-    for kind in ("dense forward", "dense both"):
+    for kind in DENSE_KINDS:
         for size in DENSE_SIZES[: 3 if quick else None]:
             for real in REALS:
                 yield kind, "Dense", size, real
@@ -130,7 +146,7 @@ def layer_calls(layer, case, kind):
     return lambda: (layer.forward(x), layer.backward(g), layer.dW, layer.db)
 
 
-for _kind in ("dense forward", "dense both"):
+for _kind in DENSE_KINDS:
 
     @contender(_kind, "bound")
     def native_dense(case, kind=_kind):
@@ -182,9 +198,53 @@ for _kind in ("dense forward", "dense both"):
         return alone if kind == "dense forward" else both
 
 
+# ---- threads ----
+
+
+def thread_cases(quick=False):
+    """Yield (kind, name, size, real) of heads and Dense on one thread and on two, where two processors may be used."""
+    if len(CORES) < 2:
+        return
+    sizes = {name: LABEL_SIZES[2:4] if losses.families[name].target == _native.LABELS else [(100_000,), (1_000_000,)]
+             for name in losses.families}  # fmt: skip
+    for name, each in {**sizes, "Dense": DENSE_SIZES[2:]}.items():
+        for size in each[: 1 if quick else None]:
+            for real in REALS:
+                yield "threads", name, size, real
+
+
+def thread_case(kind, name, size, real):
+    """Return one of these cases; Dense goes forward and back."""
+    return dense_case(kind, name, size, real) if name == "Dense" else head_case(kind, name, size, real)
+
+
+def on_threads(count):
+    """Return a contender: the bound call on so many threads."""
+
+    def make(case):
+        call = native_dense(case, "dense both") if case.name == "Dense" else native_head(case)
+
+        def run():
+            _native.set_threads(count)
+            answer = call()
+            _native.set_threads(1)
+            return answer
+
+        return run
+
+    return make
+
+
+contender("threads", "two")(on_threads(2))
+contender("threads", "one", against="two")(on_threads(1))
+
+
+MAKERS = [(head_cases, head_case), (dense_cases, dense_case), (thread_cases, thread_case)]
+
+
 def cases(quick=False, word=""):
     """Yield each case whose description has the word in it; only one at a time holds memory."""
-    for makes, make in ((head_cases, head_case), (dense_cases, dense_case)):
-        for description in makes(quick):
+    for descriptions, make in MAKERS:
+        for description in descriptions(quick):
             if word.lower() in " ".join(map(str, description)).lower():
                 yield make(*description)

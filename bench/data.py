@@ -68,6 +68,12 @@ def diamonds():
     return _encoded(frame.drop(columns="price"), frame["price"].to_numpy(float))
 
 
+def carats():
+    """The same diamonds, of which nothing is known but the weight."""
+    whole = diamonds()
+    return Data(np.ascontiguousarray(whole.column("carat")[:, None]), whole.y, None, ("carat",))
+
+
 def diabetes():
     """442 patients: how far the disease got in a year, whole numbers from 25 to 346 (Efron et al. 2004)."""
     from sklearn.datasets import load_diabetes

@@ -20,10 +20,15 @@ TASKS = (
     Task("DoctorVisits", data.doctor_visits, "count", "Poisson", "Gaussian", (32,), race=60),
     Task("rwm5yr", data.rwm5yr, "count", "Poisson", "Gaussian", (32,), batch_size=128, race=40,
          note="right type, overdispersed: see negative binomial"),
+    Task("rwm5yr", data.rwm5yr, "count", "NegativeBinomial", "Poisson", (32,), batch_size=128, race=4),
     Task("Default", data.default, "binary", "Bernoulli", "Gaussian", (16,), race=40),
     Task("digits", data.digits, "class", "Categorical", "Gaussian", (64,), "ReLU", batch_size=32, race=40),
     Task("diamonds", data.diamonds, "real", "HeteroscedasticGaussian", "Gaussian", (64, 64), batch_size=256, epochs=60,
          race=6),
+    Task("diamonds", data.diamonds, "real", "Gamma", "Gaussian", (64, 64), batch_size=256, epochs=60, race=2,
+         note="price in dollars, raw; its spread goes with its mean"),
+    Task("carat", data.carats, "real", "GaussianMixture", "HeteroscedasticGaussian", (32,), batch_size=256, epochs=60,
+         race=6, options={"components": 5}, note="price from the weight alone: other properties hide several prices"),
     Task("diabetes", data.diabetes, "count", "Gaussian", "Poisson", (16,), batch_size=32, race=500,
          note="whole numbers, far from 0: the Gaussian is the right bet"),
 )  # fmt: skip
@@ -31,7 +36,7 @@ TASKS = (
 BANDS = "90 % band holds {0:.1%} of the rows and dips below 0 for {1:.1%}; other head: {2:.1%} and {3:.1%}"
 
 HEADER = (
-    "data set        rows  head : other head         nll   other   difference ± error       impossible"
+    "data set        rows  head : other head           nll   other   difference ± error       impossible"
     "      C    NumPy  NumPy/C  max gap"
 )
 
@@ -43,7 +48,9 @@ def quick(task):
 
 def short(head):
     """Return a head's name as the table has it."""
-    return head.replace("HeteroscedasticGaussian", "heteroscedastic")
+    names = {"HeteroscedasticGaussian": "heteroscedastic", "NegativeBinomial": "negative binomial",
+             "GaussianMixture": "mixture"}  # fmt: skip
+    return names.get(head, head)
 
 
 def line(result):
@@ -51,7 +58,7 @@ def line(result):
     task, (native, reference) = result.task, result.seconds
     heads = f"{short(task.head)} : {short(task.other)}"
     return (
-        f"{task.name:<12}{result.rows:8,}  {heads:<25}{result.nll:8.4f}{result.other_nll:8.4f} "
+        f"{task.name:<12}{result.rows:8,}  {heads:<27}{result.nll:8.4f}{result.other_nll:8.4f} "
         f"{result.difference:+8.4f} ± {result.error:.4f} {result.verdict:<5}{result.impossible:8.1%} "
         f"{native:8.2f} {reference:8.2f} {reference / native:7.1f}x  {result.gap:.0e}"
     )
@@ -73,7 +80,7 @@ def remarks(results):
         bands = BANDS.format(*result.bands) if result.bands else ""
         told = "; ".join(filter(None, (several, briers, bands, result.task.note)))
         if told:
-            yield f"{result.task.name}: {told}"
+            yield f"{result.task.name} ({short(result.task.head)}): {told}"
 
 
 def run(task, contenders, splits):

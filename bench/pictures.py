@@ -22,13 +22,14 @@ WORDS = {
     "counts": "a Poisson rate and its band against counts, and how their variance grows with the mean",
     "band": "a band that widens where the noise does",
     "classes": "calibration of probabilities, and the digits that the network is least sure of",
+    "branches": "an inverse problem with several answers: a mixture finds each, a Gaussian their average",
     "overview": "counts and a band that widens, side by side",
 }
 
 
 def draw(ps, folder, share=1.0):
     """Draw every picture into ``folder`` and return the paths; ``share`` of the epochs shortens the training."""
-    figures = {"counts": counts, "band": bands, "classes": classes, "overview": overview}
+    figures = {"counts": counts, "band": bands, "classes": classes, "branches": branches, "overview": overview}
     paths = []
     with plt.rc_context(STYLE):
         for name, figure in figures.items():
@@ -243,6 +244,49 @@ def classes(ps, share):
     by_balance, reliability = left.subplots(1, 2)
     default_by_balance(ps, by_balance, share)
     unsure_digits(right, *digit_reliability(ps, reliability, share))
+    return figure
+
+
+# ---- an inverse problem ----
+
+
+def inverse_problem(rows, rng):
+    """Draw (X, y), x = y + 0.3 sin(2 pi y) + noise: an x around 1/2 has three answers (Bishop 2006, section 5.6)."""
+    y = rng.random(rows)
+    x = y + 0.3 * np.sin(2 * np.pi * y) + rng.uniform(-0.1, 0.1, rows)
+    return (4 * (x - 0.5))[:, None], y
+
+
+def inverse_pair(ps, share=1.0, rows=600, seed=0):
+    """Train a mixture and a Gaussian head on the inverse problem; return both networks and their data."""
+    X, y = inverse_problem(rows, np.random.default_rng(seed))
+    pair = []
+    for loss in (ps.GaussianMixture(3), ps.HeteroscedasticGaussian()):
+        net = ps.Network([ps.Dense(1, 16), ps.Tanh(), ps.Dense(16, loss.width())], loss, rng=seed)
+        net.fit(X, y, epochs=max(2, int(400 * share)), batch_size=50, optimizer=ps.Adam(0.01), progress=False)
+        pair.append(net)
+    return pair, X, y
+
+
+def branches(ps, share):
+    """Draw the densities that both heads give to each y at each x, with their means."""
+    pair, X, y = inverse_pair(ps, share)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+    grid, levels = np.linspace(X.min(), X.max(), 200), np.linspace(-0.2, 1.2, 281)
+    held_X, held_y = inverse_problem(2000, np.random.default_rng(1))
+    names = "Mixture of 3 Gaussians", "One Gaussian"
+    for axes, net, color, name in zip(panels, pair, (RIGHT, WRONG), names, strict=True):
+        d = net.distribution(grid[:, None])
+        density = np.exp([d.log_prob(np.full(len(grid), level)) for level in levels])
+        axes.pcolormesh(grid, levels, np.sqrt(density), cmap="Greys", vmin=0, vmax=3, shading="auto", rasterized=True)
+        axes.scatter(X, y, s=4, color=POINTS, linewidth=0)
+        axes.plot(grid, d.mean, color=WRONG, linewidth=1.5, linestyle="--", label="mean")
+        if net is pair[0]:
+            axes.plot(grid, d.mode, ".", color=color, markersize=3, label="mode: the likeliest y")
+        axes.set_title(f"{name}: {net.score(held_X, held_y):+.2f} nats per held-out row")
+        axes.set(xlabel="x = y + 0.3 sin 2πy + noise, standardised", ylim=(-0.1, 1.1))
+        axes.legend(loc="upper left")
+    panels[0].set_ylabel("y")
     return figure
 
 

@@ -5,7 +5,7 @@ once). Features are standardised with the mean and deviation of the training row
 one on the training rows. A set of fewer than 2 000 rows is split 20 times.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 import time
 
@@ -50,6 +50,11 @@ class Task:
     patience: int = 10
     race: int = 20  # epochs of the timed comparison between C and NumPy
     note: str = ""
+    options: dict = field(default_factory=dict)  # of the head
+
+    def loss(self, ps, head):
+        """Return a loss by its name, with the options if it is the task's head."""
+        return getattr(ps, head)(**(self.options if head == self.head else {}))
 
 
 def as_targets(kind, head, y, train):
@@ -67,7 +72,7 @@ def as_targets(kind, head, y, train):
 
 def build(ps, task, head, n_in, y, seed):
     """Return the task's network with this head at its end; ``ps`` is pyscratch or its reference."""
-    loss = getattr(ps, head)()
+    loss = task.loss(ps, head)
     widths = (n_in, *task.hidden)
     layers = []
     for a, b in zip(widths, widths[1:], strict=False):
@@ -106,8 +111,9 @@ class Trained:
 
     def nll(self, X, y):
         """Return the nll per row, in units that the two heads of a task share."""
-        if "Gaussian" not in self.head:
-            return self.net.loss.nll(self.net.forward(X), y, reduction="none")
+        if "Gaussian" not in self.head or self.head == "GaussianMixture":  # a density in units of s
+            target = y if self.s == 1 else (y - self.m) / self.s
+            return self.net.loss.nll(self.net.forward(X), target, reduction="none") + np.log(self.s)
         if self.kind in ("binary", "class"):
             return scoring.probability_nll(self.probabilities(X), y)
         score = scoring.gaussian_mass_nll if self.kind == "count" else scoring.gaussian_density_nll

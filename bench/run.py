@@ -1,12 +1,14 @@
-"""`make bench`: every head and Dense against the reference, small to large, in both reals. Table, and JSON in out/.
+"""`make bench`: every head and Dense against the reference and the peers, small to large, in both reals.
 
 usage: python -m bench.run [--quick] [--only WORD] [--seconds S] [--output FILE]
 
-Each answer is checked before it is timed; contenders take turns on one thread; times are medians.
+Each answer is checked before it is timed; contenders take turns on one core; times are medians. Each row says what
+share of this machine's limit, measured in the same run, pyscratch reaches. Table; JSON and a picture in out/.
 """
 
 import argparse
 from datetime import datetime, timezone
+from importlib import metadata
 import json
 from pathlib import Path
 import platform
@@ -14,7 +16,8 @@ import sys
 
 import numpy as np
 
-from bench import contenders
+from bench import CORES, contenders, stay_on
+from bench.limits import Limits
 import pyscratch as ps
 from pyscratch.compare import gap, interleaved
 
@@ -32,7 +35,7 @@ def prepare(case):
         if call is None:
             continue
         answer = call()
-        far = max(gap(mine, exact) for mine, exact in zip(answer, case.exact, strict=True))
+        far = max(gap(mine, exact) for mine, exact in zip(answer, case.answer(name), strict=True))
         if far <= contenders.TOLERANCE[case.real]:
             calls[name] = call
         else:
@@ -40,21 +43,22 @@ def prepare(case):
     return calls, wrong
 
 
-def measure(case, seconds):
+def measure(case, seconds, limits=None):
     """Return the row of one case: medians of the contenders' seconds, about ``seconds`` altogether."""
     calls, wrong = prepare(case)
     once = sum(interleaved(list(calls.values()), repeats=1))
     repeats = int(np.clip(seconds / max(once, 2e-3 * len(calls)), 3, 51))
     times = dict(zip(calls, interleaved(list(calls.values()), repeats), strict=True))
+    limit = limits[case.real].seconds(case.bytes, case.flops) if limits and case.kind != "threads" else None
     return {"kind": case.kind, "name": case.name, "real": case.real, "size": list(case.size), "bytes": case.bytes,
-            "flops": case.flops, "repeats": repeats, "seconds": times, "wrong": wrong}  # fmt: skip
+            "flops": case.flops, "repeats": repeats, "seconds": times, "limit": limit, "wrong": wrong}  # fmt: skip
 
 
 def header(kind):
     """Return the headline of a table."""
-    names = "".join(f"{name:>13}" for name in contenders.CONTENDERS[kind])
-    ratios = "".join(f"{f'others/{mine}':>14}" for mine in contenders.RIVALS[kind])
-    return f"\n{kind + ', µs':<24}{'real':<9}{'size':>18}{names}{ratios}"
+    names = "".join(f"{name:>15}" for name in contenders.CONTENDERS[kind])
+    ratios = "".join(f"{f'best/{mine}':>14}" for mine in contenders.RIVALS[kind])
+    return f"\n{kind + ', µs':<24}{'real':<9}{'size':>18}{names}{ratios}{'of limit':>10}"
 
 
 def line(row):
@@ -63,18 +67,41 @@ def line(row):
     cells = []
     for name in contenders.CONTENDERS[row["kind"]]:
         cell = f"{1e6 * times[name]:,.1f}" if name in times else "WRONG" if name in row["wrong"] else "-"
-        cells.append(f"{cell:>13}")
+        cells.append(f"{cell:>15}")
     for mine, rivals in contenders.RIVALS[row["kind"]].items():
         best = min((times[name] for name in rivals if name in times), default=None)
         cells.append(f"{best / times[mine]:>13.2f}x" if best and mine in times else f"{'-':>14}")
+    first = times.get(next(iter(contenders.CONTENDERS[row["kind"]])))
+    cells.append(f"{row['limit'] / first:>10.0%}" if row.get("limit") and first else f"{'-':>10}")
     return f"{row['name']:<24}{row['real']:<9}{size:>18}{''.join(cells)}"
 
 
 def environment():
     """Return what the numbers depend on."""
+    versions = {}
+    for name in ("numpy", "scikit-learn", "torch", "jax"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
     return {"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "machine": platform.machine(),
-            "system": platform.platform(), "python": platform.python_version(), "numpy": np.__version__,
+            "system": platform.platform(), "python": platform.python_version(), "peers": versions,
             "pyscratch": {"isa": ps.isa(), "threads": ps.threads()}}  # fmt: skip
+
+
+def write(rows, limits, path):
+    """Write the JSON and, where matplotlib is installed, the picture beside it."""
+    path.parent.mkdir(exist_ok=True)
+    result = {"environment": environment(), "limits": {real: limits[real].table() for real in limits}, "rows": rows}
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    written = [path]
+    try:
+        from bench import roofline
+    except ImportError:
+        print("\nno picture: matplotlib is not installed")
+    else:
+        written.append(roofline.draw(result, path.with_name("roofline.png")))
+    print(f"\nwritten to {' and '.join(map(str, written))}")
 
 
 def main(arguments=None):
@@ -85,18 +112,23 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=0.5, help="to spend on each case (default 0.5)")
     parser.add_argument("--output", type=Path, default=OUT / "bench.json", help="JSON file (default out/bench.json)")
     options = parser.parse_args(arguments)
+    from bench import peers  # noqa: F401 (enters them in the registry)
+
     ps.set_threads(1)
+    one_core = {max(CORES)} if CORES else set()
+    stay_on(one_core)
+    limits = {real: Limits(ps.isa(), real) for real in contenders.REALS}
     print(f"pyscratch on {ps.isa()}, one thread, NumPy {np.__version__}; each answer was checked before it was timed")
+    print("limits:", ", ".join(f"{real} {limits[real].flops / 1e9:.1f} GFLOP/s" for real in limits), "of multiply-adds")
     rows, kind = [], None
     for case in contenders.cases(options.quick, options.only):
         if case.kind != kind:
             kind = case.kind
+            stay_on(CORES if kind == "threads" else one_core)
             print(header(kind))
-        rows.append(measure(case, options.seconds))
+        rows.append(measure(case, options.seconds, limits))
         print(line(rows[-1]), flush=True)
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
-    print(f"\nwritten to {options.output}")
+    write(rows, limits, options.output)
     return any(row["wrong"] for row in rows)
 
 

@@ -24,6 +24,8 @@ from pyscratch.compare import interleaved
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 RATES = {"SGD": 1e-3, "Adam": 1e-4}
+ONE_ROW = "13-64-64-64-1 tanh, predict one row"
+TURN = 0.02  # seconds at least that a contender trains before the next one's turn: a fit is many epochs on warm caches
 CLOSE = 0.02  # distance of the weights from those of the reference, in parts of the way that these went
 
 
@@ -201,6 +203,59 @@ CONTENDERS = {"C epoch": epoch_in_c, "Python path": python_path, "reference": te
               "jax scan": with_jax}  # fmt: skip
 
 
+# ---- one row through a network of three layers ----
+
+
+def predictions():
+    """Return calls that predict one row, by name; each gives the rate of a Poisson."""
+    body = [ps.Dense(13, 64), ps.Tanh(), ps.Dense(64, 64), ps.Tanh(), ps.Dense(64, 64), ps.Tanh(), ps.Dense(64, 1)]
+    net, x = ps.Network(body, ps.Poisson(), rng=0, dtype=np.float32), np.linspace(-1, 1, 13, dtype=np.float32)[None]
+    call, calls = net.predictor(), {}
+    calls["predictor"], calls["predict"] = lambda: call(x), lambda: net.predict(x)
+    dense = [layer for layer in net.layers if hasattr(layer, "W")]
+    try:
+        import torch
+
+        layers = [torch.nn.Linear(layer.n_in, layer.n_out) for layer in dense]
+        for mine, its in zip(dense, layers, strict=True):
+            its.weight.data, its.bias.data = torch.tensor(mine.W.T.copy()), torch.tensor(mine.b)
+        between = [step for layer in layers[:-1] for step in (layer, torch.nn.Tanh())]
+        model, row = torch.nn.Sequential(*between, layers[-1]), torch.tensor(x)
+
+        @torch.inference_mode()
+        def in_torch():
+            return torch.exp(model(row)).numpy()[:, 0]
+
+        calls["torch"] = in_torch
+    except ImportError:
+        pass
+    try:
+        import jax
+        from jax import numpy as jnp
+
+        def rate(parameters, x):
+            for W, b in parameters[:-1]:
+                x = jnp.tanh(x @ W + b)
+            return jnp.exp(x @ parameters[-1][0] + parameters[-1][1])[:, 0]
+
+        compiled, parameters = jax.jit(rate), [(jnp.array(layer.W), jnp.array(layer.b)) for layer in dense]
+        calls["jax"] = lambda: np.asarray(compiled(parameters, x))
+    except ImportError:
+        pass
+    return calls
+
+
+def measure_predictions(repeats=31):
+    """Return the row of the table for one prediction: median seconds of every contender that is here and right."""
+    calls = predictions()
+    exact = calls["predict"]()
+    wrong = [name for name, call in calls.items() if not np.allclose(call(), exact, rtol=1e-5)]
+    right = {name: call for name, call in calls.items() if name not in wrong}
+    times = interleaved(list(right.values()), repeats)
+    return {"name": ONE_ROW, "repeats": repeats, "wrong": wrong,
+            "seconds": dict(zip(right, times, strict=True))}  # fmt: skip
+
+
 # ---- the table ----
 
 
@@ -222,8 +277,9 @@ def measure(case, seconds):
             epochs[name] = epoch
         else:
             wrong.append(name)
-    repeats = int(np.clip(seconds / sum(interleaved(list(epochs.values()), 1)), 5, 31))
-    times = interleaved(list(epochs.values()), repeats)
+    turn = sum(max(time, TURN) for time in interleaved(list(epochs.values()), 1))
+    repeats = int(np.clip(seconds / turn, 5, 31))
+    times = interleaved(list(epochs.values()), repeats, TURN)
     return {"name": str(case), "repeats": repeats, "wrong": wrong, "flops": flops(case),
             "seconds": {name: time / case.steps for name, time in zip(epochs, times, strict=True)}}  # fmt: skip
 
@@ -260,6 +316,10 @@ def main(arguments=None):
         if options.only in str(case):
             rows.append(measure(case, options.seconds))
             print(line(rows[-1]), flush=True)
+    row = measure_predictions() if options.only in ONE_ROW else None
+    if row:
+        rows.append(row)
+        print(row["name"] + ":", ", ".join(f"{name} {1e6 * time:.1f} µs" for name, time in row["seconds"].items()))
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
     print(f"\nwritten to {options.output}")

@@ -22,6 +22,7 @@ enum {
     WIDE = 8, TALL = 8,             /* vectors of the tile with one row; rows of the tile with one vector */
     NR = NV * LANES,                /* columns of a square tile */
     TILE_VECTORS = MR * NV > 12 ? MR * NV : 12,
+    FEW_ROWS = MR > LANES / 2 ? MR : LANES / 2,     /* of A: the panels of B are packed one by one, or not at all */
     ROW_BLOCK = 256,                /* rows of one partial sum of dW and db */
     PANEL = ROW_BLOCK * NR,         /* reals of a panel packed on the stack */
     A_ROW = KC + 32,                /* reals between the rows of a packed block of A: spreads them over cache sets */
@@ -29,6 +30,7 @@ enum {
     NC = 4096,                      /* columns of B whose packed block stays in the last cache */
     PACKED_AT_ONCE = 64,            /* steps of k that one task packs */
     FAR = 1 << 18,                  /* bytes that the second cache holds */
+    WIDE_ENOUGH = 8 * NR,           /* columns that repay a copy of A */
     PARTIAL_ROWS = 192, PARTIAL_SIZE = 1 << 14,     /* the largest dW whose row blocks are kept apart */
     WORTH_THREADS = 1 << 22, WORTH_ROWS = 1 << 16   /* multiply-adds, and reals of g, from which threads gain time */
 };
@@ -283,6 +285,11 @@ static void multiply_tile(const Product *p, MicroTile *t, size_t i, size_t mr, s
 
 /* ---- one block of k, one block of rows ---- */
 
+INLINE void prefetch(const real *p, size_t count)
+{
+    for (size_t i = 0; i < count; i += 64 / sizeof(real)) __builtin_prefetch(p + i);
+}
+
 static void multiply_panel(const Product *p, MicroTile t, size_t first, size_t rows, size_t j, size_t vectors)
 {
     Split s = split_rows(rows, p->rows);
@@ -294,7 +301,8 @@ static void multiply_panel(const Product *p, MicroTile t, size_t first, size_t r
         if (by_tiles) t.a_step = mr;
         if (p->far && tile + 1 < s.tiles)                       /* the next tile's C, which would be waited for */
             for (size_t r = 0; r < mr; r++)
-                __builtin_prefetch(p->c + (first + i + mr + r) * p->c_row + j * p->c_col, 0, 2);
+                prefetch(p->c + (first + i + mr + r) * p->c_row + j * p->c_col,
+                         p->c_col == 1 ? vectors * LANES : 1);
         multiply_tile(p, &t, first + i, mr, j, vectors);
     }
 }
@@ -327,7 +335,7 @@ static size_t block_depth(const Product *p)
     if (p->sums) return ROW_BLOCK;
     if (p->packed) return KC;
     size_t most = PANEL / (p->wide * LANES);
-    return p->m > MR ? smaller(most, KC) : smaller(most, p->direct ? 32 : 64);
+    return p->m > FEW_ROWS ? smaller(most, KC) : smaller(most, p->direct ? 32 : 64);
 }
 
 /* The activations that the kernel leaves to a pass of their own, over rows that are still in the cache. */
@@ -345,30 +353,64 @@ static void activate_block(const Product *p, const Block *b)
 static void multiply_region(const Product *p, size_t first, size_t rows, size_t from, size_t to)
 {
     size_t step = block_depth(p);
-    for (size_t j = from; j < to; j += NC) {
-        size_t k = 0;
-        do {                                                    /* once when k is 0: C is then 0 or the bias */
-            for (size_t i = 0; i < rows; i += MC) {
-                Block b = {first + i, smaller(MC, rows - i), j, smaller(j + NC, to), k, smaller(step, p->k - k)};
+    for (size_t j = from; j < to; j += NC)
+        for (size_t i = 0; i < rows; i += MC) {                 /* its rows of C stay in the second cache over all k */
+            Block b = {first + i, smaller(MC, rows - i), j, smaller(j + NC, to), 0, 0};
+            do {                                                /* once when k is 0: C is then 0 or the bias */
+                b.depth = smaller(step, p->k - b.k);
                 multiply_block(p, b);
-                if (k + b.depth == p->k) activate_block(p, &b);
-            }
-            k += step;
-        } while (k < p->k);
+                b.k += b.depth;
+            } while (b.k < p->k);
+            activate_block(p, &b);
+        }
+}
+
+/* A column times a row of one vector: a layer with one feature, or the way back from one logit. */
+static void multiply_outer(const Product *p)
+{
+    const real *a = p->a;
+    real *c = p->c;
+    size_t m = p->m, a_row = p->a_row, c_row = p->c_row;
+    V row = load(p->b), bias = p->bias ? load(p->bias) : C(0);
+    int added = p->bias != NULL, positive = p->activation == PS_RELU;
+    for (size_t i = 0; i < m; i++, a += a_row, c += c_row) {
+        V y = fma_(splat(*a), row, C(0));
+        if (added) y = y + bias;
+        store(c, positive ? relu(y) : y);
     }
+    activate_block(p, &(Block){.rows = p->m, .end = p->n});
+}
+
+/* A product of one panel, used where it lies, and one block: to plan it would take longer than to compute it. */
+static int multiply_small(const Product *p)
+{
+    size_t vectors = panel_vectors(p, p->n);
+    if (p->n != vectors * LANES || p->m > MC || p->k > block_depth(p) || p->c_col != 1) return 0;
+    if (p->k == 1 && vectors == 1 && p->bias_kind != PER_ROW) return multiply_outer(p), 1;
+    Kernel *kernel = vectors == 1 ? multiply_tall : vectors == NV ? multiply_square : multiply_wide;
+    MicroTile t = {.depth = p->k, .a = p->a, .a_row = p->a_row, .a_step = p->a_step, .b = p->b, .b_step = p->b_step,
+                   .c = p->c, .c_row = p->c_row, .bias = p->bias, .from = START,
+                   .bias_kind = p->bias ? p->bias_kind : NO_BIAS, .relu = p->activation == PS_RELU};
+    Split s = split_rows(p->m, p->rows);
+    for (size_t tile = 0, mr; tile < s.tiles; tile++, t.a += mr * t.a_row, t.c += mr * t.c_row) {
+        mr = tile_rows(&s, tile);
+        kernel(&t, mr);
+        if (t.bias_kind == PER_ROW) t.bias += mr;
+    }
+    activate_block(p, &(Block){.rows = p->m, .end = p->n});
+    return 1;
 }
 
 /* ---- the whole product ---- */
 
-static Product transposed(const Product *p)                     /* C^T = B^T A^T */
+INLINE void swap(size_t *a, size_t *b) { size_t kept = *a; *a = *b, *b = kept; }
+
+static void turn(Product *p)                                    /* C^T = B^T A^T */
 {
-    Product t = *p;
-    t.m = p->n, t.n = p->m;
-    t.a = p->b, t.a_row = p->b_col, t.a_step = p->b_step;
-    t.b = p->a, t.b_col = p->a_row, t.b_step = p->a_step;
-    t.c_row = p->c_col, t.c_col = p->c_row;
-    t.bias_kind = PER_ROW;
-    return t;
+    const real *a = p->a;
+    p->a = p->b, p->b = a;
+    swap(&p->m, &p->n), swap(&p->a_row, &p->b_col), swap(&p->a_step, &p->b_step), swap(&p->c_row, &p->c_col);
+    p->bias_kind = PER_ROW;
 }
 
 typedef struct { const Product *product; size_t rows, columns, across; } Regions;
@@ -425,28 +467,30 @@ static void multiply_partials(const Product *p, real *workspace)
     add_rows(blocks, s.size, workspace, p->c);
 }
 
-static void multiply_all(Product p, real *workspace)
+/* The product is filled in where it lies: to copy a struct that was just written costs more than a small product. */
+static void multiply_all(Product *p, real *workspace)
 {
-    if (!p.m || !p.n) return;
-    if (p.n <= LANES / 2 && p.m > p.n) p = transposed(&p);
-    p.wide = p.m == 1 ? WIDE : p.m <= 3 ? WIDE / 2 : NV;
-    p.rows = p.n <= LANES ? TALL : MR;
-    p.direct = p.b_col == 1 && (p.m <= MR || p.k * p.n <= PANEL);
-    double work = (double)p.m * (double)p.n * (double)p.k;
+    if (!p->m || !p->n) return;
+    if (p->n <= LANES / 2 && p->m > p->n) turn(p);
+    p->wide = p->m == 1 ? WIDE : p->m <= 3 ? WIDE / 2 : NV;
+    p->rows = p->n <= LANES ? TALL : MR;
+    p->direct = p->b_col == 1 && (p->m <= FEW_ROWS || p->k * p->n <= PANEL);
+    double work = (double)p->m * (double)p->n * (double)p->k;
     int threads = work >= WORTH_THREADS && ps_threads() > 1;
-    if (threads && p.sums && p.k > ROW_BLOCK && has_partials(p.m, p.n)) {
-        multiply_partials(&p, workspace);
+    if (!threads && p->direct && multiply_small(p)) return;
+    if (threads && p->sums && p->k > ROW_BLOCK && has_partials(p->m, p->n)) {
+        multiply_partials(p, workspace);
         return;
     }
-    if (p.m > MR && !p.direct) {
-        p.packed = workspace;
-        p.far = p.n > 3 * NR && (p.m * p.k + p.k * p.n + p.m * p.n) * sizeof(real) > FAR;
-        size_t tasks = ceil_div(p.k, PACKED_AT_ONCE);
-        if (threads) parallel(tasks, pack_steps, &p);
-        else for (size_t i = 0; i < tasks; i++) pack_steps(&p, i);
+    if (p->m > FEW_ROWS && !p->direct) {
+        p->packed = workspace;
+        p->far = p->n > WIDE_ENOUGH && (p->m * p->k + p->k * p->n + p->m * p->n) * sizeof(real) > FAR;
+        size_t tasks = ceil_div(p->k, PACKED_AT_ONCE);
+        if (threads) parallel(tasks, pack_steps, p);
+        else for (size_t i = 0; i < tasks; i++) pack_steps(p, i);
     }
-    if (threads) multiply_parallel(&p);
-    else multiply_region(&p, 0, p.m, 0, p.n);
+    if (threads) multiply_parallel(p);
+    else multiply_region(p, 0, p->m, 0, p->n);
 }
 
 /* ---- Dense ---- */
@@ -472,7 +516,7 @@ static void dense_forward(size_t rows, size_t n_in, size_t n_out, int activation
     Product p = {.m = rows, .n = n_out, .k = n_in, .a = x, .a_row = n_in, .a_step = 1, .b = W, .b_step = n_out,
                  .b_col = 1, .c = y, .c_row = n_out, .c_col = 1, .bias = b, .bias_kind = PER_COLUMN,
                  .activation = activation};
-    multiply_all(p, aligned(workspace));
+    multiply_all(&p, aligned(workspace));
 }
 
 /* g = grad act'(y), and the column sums of its row blocks. */
@@ -483,11 +527,27 @@ typedef struct {
     real *g, *sums;                 /* g NULL: grad is g already; sums NULL: not wanted */
 } Incoming;
 
-/* Four chains of sums, for each would wait for itself. */
+/* Sums of rows 0, 4, 8, ..., of rows 1, 5, 9, ... and so on: four chains, for each would wait for itself. Of `left`
+ * columns: what a load takes beyond them are the next rows, so that only the last rows are loaded in part. */
 static V column_sum(size_t rows, size_t n, const real *g, size_t left)
 {
     V sum[4] = {C(0), C(0), C(0), C(0)};
-    for (size_t r = 0; r < rows; r++, g += n) sum[r % 4] = sum[r % 4] + (left >= LANES ? load(g) : load_part(g, left));
+    size_t short_rows = left >= LANES ? 0 : smaller(rows, ceil_div(LANES - left, n)), r = 0;
+    for (; r + 4 <= rows - short_rows; r += 4, g += 4 * n)
+        UNROLLED for (int i = 0; i < 4; i++) sum[i] = sum[i] + load(g + (size_t)i * n);
+    for (; r < rows; r++, g += n) {
+        V row = r < rows - short_rows ? load(g) : load_part(g, left);
+        UNROLLED for (size_t i = 0; i < 4; i++) if (r % 4 == i) sum[i] = sum[i] + row;
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+static real single_sum(size_t rows, const real *g)              /* the same of one column */
+{
+    real sum[4] = {0, 0, 0, 0};
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4) UNROLLED for (size_t i = 0; i < 4; i++) sum[i] += g[r + i];
+    for (; r < rows; r++) sum[r % 4] += g[r];
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
@@ -499,7 +559,8 @@ static void incoming_block(void *context, size_t index)
     if (!in->sums) return;
     const real *g = (in->g ? in->g : in->grad) + at;
     real *sums = in->sums + index * in->n;
-    for (size_t j = 0; j < in->n; j += LANES)
+    if (in->n == 1) sums[0] = single_sum(rows, g);
+    else for (size_t j = 0; j < in->n; j += LANES)
         store_part(sums + j, column_sum(rows, in->n, g + j, in->n - j), in->n - j);
 }
 
@@ -515,10 +576,10 @@ static void dense_backward(size_t rows, size_t n_in, size_t n_out, int activatio
     if (db && blocks) add_rows(blocks, n_out, space, db);
     else if (db) memset(db, 0, n_out * sizeof(real));
     if (dx)
-        multiply_all((Product){.m = rows, .n = n_in, .k = n_out, .a = g, .a_row = n_out, .a_step = 1, .b = W,
+        multiply_all(&(Product){.m = rows, .n = n_in, .k = n_out, .a = g, .a_row = n_out, .a_step = 1, .b = W,
                                .b_step = 1, .b_col = n_out, .c = dx, .c_row = n_in, .c_col = 1}, space);
     if (dW)
-        multiply_all((Product){.m = n_in, .n = n_out, .k = rows, .a = x, .a_row = 1, .a_step = n_in, .b = g,
+        multiply_all(&(Product){.m = n_in, .n = n_out, .k = rows, .a = x, .a_row = 1, .a_step = n_in, .b = g,
                                .b_step = n_out, .b_col = 1, .c = dW, .c_row = n_out, .c_col = 1, .sums = 1}, space);
 }
 #endif

@@ -12,6 +12,7 @@
 #include "families/lognormal.h"
 #include "families/weibull.h"
 #include "families/categorical.h"
+#include "families/gaussian_mixture.h"
 
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
 
@@ -32,4 +33,5 @@ static const HeadRow head_rows[] = {
     ROW(lognormal, identity),
     ROW(weibull, log), ROW(weibull, softplus),
     ROW(categorical, softmax),
+    ROW(gaussian_mixture, softmax),
 };

@@ -13,7 +13,7 @@ typedef struct {
 INLINE Mean identity_link(V z)
 {
     V per = C(1) / z;
-    return (Mean){.mean = z, .log_mean = vlog(z), .inverse = per, .slope = C(1), .up = per, .bend = C(0),
+    return (Mean){.mean = z, .log_mean = log_called(z), .inverse = per, .slope = C(1), .up = per, .bend = C(0),
                   .up_slope = -per * per};
 }
 
@@ -27,15 +27,15 @@ INLINE Mean log_link(V z)
 INLINE Mean sqrt_link(V z)                       /* mean = z^2, z > 0: variance-stabilising for counts */
 {
     V per = C(1) / z;
-    return (Mean){.mean = z * z, .log_mean = C(2) * vlog(z), .inverse = per * per, .slope = C(2) * z, .up = C(2) * per,
-                  .bend = per, .up_slope = C(-2) * per * per};
+    return (Mean){.mean = z * z, .log_mean = C(2) * log_called(z), .inverse = per * per, .slope = C(2) * z,
+                  .up = C(2) * per, .bend = per, .up_slope = C(-2) * per * per};
 }
 
 /* mean = -1 / z, z < 0: canonical for the Gamma. (With +1 / z the gradient would be minus the residual.) */
 INLINE Mean canonical_link(V z)
 {
     V mean = C(-1) / z;
-    return (Mean){.mean = mean, .log_mean = -vlog(-z), .inverse = -z, .slope = mean * mean, .up = mean,
+    return (Mean){.mean = mean, .log_mean = -log_called(-z), .inverse = -z, .slope = mean * mean, .up = mean,
                   .bend = C(2) * mean, .up_slope = mean * mean, .inverse_bend = C(0)};
 }
 
@@ -99,11 +99,11 @@ INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
                   .down_slope = times(n.rest_ratio, down_excess)};
 }
 
-/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0 */
+/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; exp(-x/2) underflows later than exp(x) overflows or its result */
 INLINE V bernoulli_ratio(V x)
 {
-    V grown = vexpm1(x);
-    return select(x < C(REAL_MIN), C(1), select(grown > C(REAL_MAX), C(0), x / grown));
+    V near = min_(x, C(1)), half = exp_nonpositive(C(-0.5) * x), far = times(half, x) * half;
+    return select(x < C(REAL_MIN), C(1), select(x > C(1), far / (C(1) - half * half), near / vexpm1(near)));
 }
 /* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
 INLINE V bernoulli_excess(V x, V ratio)
@@ -122,9 +122,9 @@ INLINE Mean cloglog_link(V z)
                   .up_slope = -times(up, bernoulli_excess(x, up)), .down_slope = x};
 }
 
-INLINE Mean loglog_link(V z)                     /* mean = exp(-exp(-z)): cloglog mirrored */
+/* mean = exp(-exp(-z)): cloglog mirrored, at -z */
+INLINE Mean mirrored(Mean c)
 {
-    Mean c = cloglog_link(-z);
     return (Mean){.mean = c.rest, .rest = c.mean, .log_mean = c.log_rest, .log_rest = c.log_mean, .slope = c.slope,
                   .up = c.down, .down = c.up, .bend = -c.bend, .up_slope = -c.down_slope, .down_slope = -c.up_slope};
 }
@@ -141,7 +141,7 @@ INLINE Mean cauchit_link(V z)
     V ratio = select(i < C(REAL_MIN), C(1), i * per_pi / small);
     V steep = select(wide, i * ratio * per, slope / small);
     V up = select(right, flat, steep), down = select(right, steep, flat);
-    V bend = C(-2) * per * select(wide, copysign_(i, z), z), log_small = vlog(small), log_big = vlog1p(-small);
+    V bend = C(-2) * per * select(wide, copysign_(i, z), z), log_small = log_called(small), log_big = vlog1p(-small);
     return (Mean){.mean = select(right, big, small), .rest = select(right, small, big),
                   .log_mean = select(right, log_big, log_small), .log_rest = select(right, log_small, log_big),
                   .slope = slope, .up = up, .down = down, .bend = bend, .up_slope = up * (bend - up), .down_slope = down * (bend + down)};
@@ -158,13 +158,14 @@ INLINE void hand_back(Mean m, int want, Mean *out)
 }
 #define LINK(link) APART void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
 LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) LINK(reciprocal_softplus)
-LINK(probit) LINK(cloglog) LINK(loglog) LINK(cauchit)
+LINK(probit) LINK(cloglog) LINK(cauchit)
+APART void loglog_apart(V z, int want, Mean *m) { cloglog_apart(-z, want, m), *m = mirrored(*m); }
 
 /* a^2 / b from their logarithms where both have overflowed or are 0. */
 INLINE V square_over(V a, V log_a, V b, V log_b)
 {
     V x = a * (a / b);
-    return any_lane(is_nan(x)) ? select(is_nan(x), vexp(C(2) * log_a - log_b), x) : x;
+    return any_lane(is_nan(x)) ? select(is_nan(x), exp_called(C(2) * log_a - log_b), x) : x;
 }
 
 INLINE Mask ordinary(V x) { return both(x >= C(REAL_MIN), x <= C(REAL_MAX)); }           /* with all its digits */
@@ -183,7 +184,8 @@ typedef struct { Mask above; V x, log_x, log1p_t, log1p_x, p, q, log_q; } Odds;
 INLINE Odds odds_of(V a, V b, V log_x)
 {
     V x = a / b;
-    if (any_lane(is_nan(x))) x = select(is_nan(x), vexp(log_x), x);
+    Mask usual = both(x > C(0), x <= C(REAL_MAX));               /* not where a or b has left the range of the type */
+    if (any_lane(negate(usual))) x = select(usual, x, exp_called(log_x));
     Mask above = x > C(1);
     V t = select(above, C(1) / x, x), per = C(1) / (C(1) + t), l = log1p_unit(t);
     return (Odds){.above = above, .x = x, .log_x = log_x, .log1p_t = l, .log1p_x = select(above, log_x + l, l),
@@ -203,15 +205,15 @@ INLINE V steep(Scale s) { return s.slope * s.slope; }            /* of a functio
 /* log h = a z exactly, as exp (a = 1) and logvar (a = 1/2, the scale being the root of the variance) have it. */
 INLINE Scale exponential_scale(V z, V a)
 {
-    V log_scale = a * z, root = max_(min_(vexp(C(-0.5) * log_scale), C(REAL_MAX)), C(REAL_MIN));
-    return (Scale){.scale = vexp(log_scale), .log_scale = log_scale, .inverse = root, .extra = root, .slope = a, .curve = a * a};
+    V log_scale = a * z, root = max_(min_(exp_called(C(-0.5) * log_scale), C(REAL_MAX)), C(REAL_MIN));
+    return (Scale){.scale = exp_called(log_scale), .log_scale = log_scale, .inverse = root, .extra = root, .slope = a, .curve = a * a};
 }
 
 INLINE Scale squareplus_scale(V z)               /* (z + sqrt(z^2 + 4)) / 2; Barron (2021) */
 {
     V x = abs_(z), root = select(x > C(1e9), x, sqrt_(fma_(z, z, C(4)))), big = C(0.5) * x + C(0.5) * root;
     V per = C(1) / big, scale = select(z < C(0), per, big), slope = C(1) / root;
-    return (Scale){.scale = scale, .log_scale = copysign_(vlog(big), z), .inverse = select(z < C(0), big, per),
+    return (Scale){.scale = scale, .log_scale = copysign_(log_called(big), z), .inverse = select(z < C(0), big, per),
                    .extra = C(1), .slope = slope, .bend = -(z * slope) * slope * slope,
                    .curve = C(2) * slope * slope * (slope * select(z < C(0), big, per))};
 }
@@ -223,7 +225,7 @@ INLINE Scale softplus_scale(V z)
     Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up, .bend = h.up_slope,
                .curve = h.up * h.rest};
     if (any_lane(far)) {
-        V root = min_(vexp(C(-0.5) * z), C(REAL_MAX));
+        V root = min_(exp_called(C(-0.5) * z), C(REAL_MAX));
         s.inverse = select(far, root, s.inverse), s.extra = select(far, root, s.extra);
     }
     return s;
@@ -233,7 +235,7 @@ INLINE Scale softplus_scale(V z)
 INLINE Scale floored_scale(Scale s, V floor)
 {
     V scale = s.scale + floor, inverse = C(1) / scale, r = s.scale * inverse;
-    return (Scale){.scale = scale, .log_scale = vlog(scale), .inverse = inverse, .extra = C(1), .slope = r * s.slope,
+    return (Scale){.scale = scale, .log_scale = log_called(scale), .inverse = inverse, .extra = C(1), .slope = r * s.slope,
                    .bend = r * (s.bend + floor * inverse * s.slope * s.slope), .curve = r * s.curve};
 }
 

@@ -152,12 +152,19 @@ static inline void copy_row(char *to, const char *from, size_t bytes)
     }
 }
 
+static void take_words(const void *from, const int64_t *order, size_t count, void *to)
+{
+    for (size_t i = 0; i < count; i++)
+        memcpy((char *)to + i * sizeof(float), (const char *)from + (size_t)order[i] * sizeof(float), sizeof(float));
+}
+
 /* Rows of `bytes` in the given order. They lie anywhere in memory, so each is asked for some rows ahead. */
 static const void *gathered(const void *from_, size_t bytes, const int64_t *order, size_t count, char *to)
 {
     enum { AHEAD = 8 };
     const char *from = from_;
     if (!from) return NULL;
+    if (bytes == sizeof(float)) return take_words(from_, order, count, to), to;
     for (size_t i = 0; i < count; i++) {
         const char *next = from + (size_t)order[i + AHEAD < count ? i + AHEAD : count - 1] * bytes;
         for (size_t k = 0; k < bytes && k < 4 * LINE; k += LINE) __builtin_prefetch(next + k);

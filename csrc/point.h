@@ -23,7 +23,7 @@ typedef struct {
 } Obs;
 
 /* a b with 0 inf = 0 whichever is 0; see also `times`. */
-INLINE V product(V a, V b) { return select(either(a == C(0), b == C(0)), C(0), a * b); }
+INLINE V product(V a, V b) { return select(both(a != C(0), b != C(0)), a * b, C(0)); }
 
 /* Beside what table.h names, `want` may ask for: */
 enum { NOTHING = 32 };
@@ -68,7 +68,7 @@ INLINE V residual(Point p, Obs o, int kind)
 {
     if (kind & RELATIVE) return C(1) - o.y * p.inverse;
     if (kind & PROPORTION && kind & CHAINED) return times(o.y2, p.mean) - times(o.y, p.rest);  /* may be infinite */
-    return kind & PROPORTION ? o.y2 * p.mean - o.y * p.rest : p.mean - o.y;
+    return kind & PROPORTION ? fma_(o.y2, p.mean, -(o.y * p.rest)) : p.mean - o.y;
 }
 
 /* Gradient and Fisher information of a family whose variance is dispersion x V(mean), by the chain of the link; a
@@ -81,7 +81,7 @@ INLINE Point with_gradient(Point p, Obs o, int kind)
     if (kind == OWN) return p;
     if (kind == (PROPORTION | CHAINED)) q.mean = p.down, q.rest = p.up;
     V information = kind & RELATIVE ? p.up : kind & PROPORTION ? product(q.mean, q.rest) : p.slope;
-    p.grad[0] = residual(q, o, kind) * leverage * per;
+    p.grad[0] = residual(q, o, kind) * leverage;  /* the loops multiply by 1 / dispersion, once for all rows */
     p.fisher[0] = information * leverage * per * o.count;
     if (!(kind & CHAINED)) p.curv[0] = p.fisher[0];
     return p;
@@ -105,8 +105,8 @@ INLINE Fixed fixed_by(const ps_options *options)
 INLINE Mask outside_reals(V y, Mask whole) { (void)whole; return negate(is_finite(y)); }
 INLINE Mask outside_unit(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), y <= C(1))); }
 INLINE Mask outside_open_unit(V y, Mask whole) { (void)whole; return negate(both(y > C(0), y < C(1))); }
-INLINE Mask outside_positive(V y, Mask whole) { (void)whole; return negate(both(y > C(0), is_finite(y))); }
-INLINE Mask outside_nonnegative(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), is_finite(y))); }
+INLINE Mask outside_positive(V y, Mask whole) { (void)whole; return negate(both(y > C(0), y <= C(REAL_MAX))); }
+INLINE Mask outside_nonnegative(V y, Mask whole) { (void)whole; return negate(both(y >= C(0), y <= C(REAL_MAX))); }
 INLINE Mask outside_counts(V y, Mask whole)      /* whole: in which lanes it must be a whole number */
 {
     return either(outside_nonnegative(y, whole), both(whole, negate(is_whole(y))));

@@ -3,7 +3,7 @@
 #ifndef POINTWISE_H
 #define POINTWISE_H
 
-enum { TILE = 256 };
+enum { TILE = 256, STREAMED = 1024 };           /* reals that are streamed together */
 
 /* ---- memory: the logits of LANES observations, parameter by parameter ---- */
 INLINE void load_logits(V *z, const real *p, int logits)
@@ -48,7 +48,7 @@ INLINE Rows rows_at(Rows r, size_t i, size_t logits, size_t second, size_t targe
  * row has loops of its own besides, into which the same formulas are inlined, for what training asks for: the gradient,
  * or value and gradient, and nothing else. The bits are the same either way. */
 typedef void Likelihood(const Obs *o, const Mean *m, int kind, Point *p);
-typedef int BareKernel(const Rows *r, size_t count, const ps_call *c, int want, double *sum, size_t *bad);
+typedef int BareKernel(const Rows *r, size_t count, const ps_call *c, int want, double *sum);
 typedef struct {
     Likelihood *likelihood;
     Link *link;                                  /* NULL: the likelihood reads the logits */
@@ -67,31 +67,52 @@ INLINE Wrong wrong_of(Support *outside, Domain *undefined, int targets, int know
     if (undefined) wrong.z = undefined(o->z[0]);
     return wrong;
 }
+APART int fault_of(Mask y, Mask z, size_t i, size_t *bad)
+{
+    int first = first_lane(either(y, z));
+    *bad = i + (size_t)first;
+    return first_lane(y) == first ? PS_BAD_TARGET : PS_BAD_LOGIT;
+}
 INLINE int status_of(Wrong wrong, size_t i, size_t *bad)
 {
-    Mask any = either(wrong.y, wrong.z);
-    if (!any_lane(any)) return PS_OK;
-    *bad = i + (size_t)first_lane(any);
-    return first_lane(wrong.y) == first_lane(any) ? PS_BAD_TARGET : PS_BAD_LOGIT;
+    return any_lane(either(wrong.y, wrong.z)) ? fault_of(wrong.y, wrong.z, i, bad) : PS_OK;
 }
 
-/* Targets and gradient are there, nothing else is, and a predicted scale has the default link. */
-INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, Domain *undefined, int want, const Rows *r,
-                     size_t count, const ps_call *c, double *sum, size_t *bad)
+/* What multiplies a gradient that is made of the residual: the dispersion too, which other gradients contain. */
+INLINE V gradient_scale(const ps_call *c, const Fixed *f, int kind)
+{
+    return kind == OWN ? C(c->scale) : f->per_dispersion * C(c->scale);
+}
+
+/* Targets and gradient are there, nothing else is, and a predicted scale has the default link. Which target is outside
+ * the support is left to general_loop: here it is only known that one is. */
+INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int want, const Rows *r, size_t count,
+                     const ps_call *c, double *sum)
 {
     Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1), .bare = 1};
-    V scale = C(c->scale);
+    V scale = gradient_scale(c, &o.fixed, kind);
+    Mask wrong = first_lanes(0);
     Sum s = no_sum();
-    for (size_t i = 0; i < count; i += (size_t)LANES) {
-        o.y = load(r->y + i), o.y2 = C(1) - o.y;
-        load_logits(o.z, r->z + i * (size_t)logits, logits);
-        Point p = with_gradient(family(o), o, kind);
-        if (want & VALUE) s = add(s, p.nll);
-        for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
-        store_logits(r->grad + i * (size_t)logits, p.grad, logits);
-        int status = status_of(wrong_of(outside, undefined, 1, 1, &o), i, bad);
-        if (status != PS_OK) return status;
+    const real *z = r->z, *y = r->y;
+    real tile[STREAMED], *grad = r->grad;
+    int streams = (c->flags & PS_STREAM) != 0;
+    size_t span = streams ? (size_t)(STREAMED / logits) : count;
+    for (size_t from = 0; from < count; from += span) {
+        size_t end = count - from < span ? count : from + span;
+        real *to = streams ? tile : grad + from * (size_t)logits;
+        for (size_t i = from; i < end; i += (size_t)LANES, to += LANES * logits) {
+            o.y = load(y + i), o.y2 = C(1) - o.y;
+            load_logits(o.z, z + i * (size_t)logits, logits);
+            Point p = with_gradient(family(o), o, kind);
+            if (want & VALUE) s = add(s, p.nll);
+            for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
+            store_logits(to, p.grad, logits);
+            wrong = either(wrong, outside(o.y, o.fixed.integer));
+        }
+        if (streams) stream_out(grad + from * (size_t)logits, tile, (end - from) * (size_t)logits);
     }
+    if (streams) stream_end();
+    if (any_lane(wrong)) return PS_BAD_TARGET;
     *sum += total_of(s);
     return PS_OK;
 }
@@ -133,7 +154,10 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
     Mean m;
     Point p;
     Sum s = no_sum();
-    V y[MAX_LOGITS] = {C(0), C(0)}, scale = C(c->scale);
+    V y[MAX_LOGITS] = {C(0), C(0)}, scale = gradient_scale(c, &o.fixed, k->kind);
+    double smoothing = c->options->smoothing;                   /* of a proportion: (1 - e) y + e / 2 */
+    V keep = C(1 - smoothing), spread = C(0.5 * smoothing);
+    int smooth = smoothing > 0 && known;
     for (size_t i = 0; i < count; i += (size_t)LANES) {
         if (known) load_logits(y, r.y + i * (size_t)k->targets, k->targets);
         o.y = y[0], o.y2 = k->targets == 2 ? y[1] : C(1) - y[0];
@@ -141,8 +165,9 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
         load_logits(o.z, r.z + i * n, logits);
         if (r.offset) o.z[0] = o.z[0] + load(r.offset + i);
         if (k->link) k->link(o.z[0], want, &m);
-        k->likelihood(&o, &m, k->kind, &p);
         Wrong wrong = wrong_of(k->outside, k->undefined, k->targets, known, &o);
+        if (smooth) o.y = fma_(keep, o.y, spread), o.y2 = fma_(keep, o.y2, spread);
+        k->likelihood(&o, &m, k->kind, &p);
         if (r.weights) {
             V w = load(r.weights + i);
             Mask live = w > C(0);
@@ -204,10 +229,11 @@ APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, 
 {
     Tail t;
     size_t left = count % (size_t)LANES, whole = count - left, n = (size_t)k->logits, second = c->flags & PS_BLOCK ? n * n : n;
-    int usual = c->options->scale_link == PS_SOFTPLUS && !(c->options->min_scale > 0), status;
+    const ps_options *f = c->options;
+    int usual = f->scale_link == PS_SOFTPLUS && !(f->min_scale > 0 || f->smoothing > 0), status;
     int bare = k->bare && usual && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll;
-    if (bare) status = k->bare(&r, whole, c, want, sum, bad);
-    else status = general_loop(k, want, r, whole, c, sum, bad);
+    if (!bare || (status = k->bare(&r, whole, c, want, sum)) != PS_OK)
+        status = general_loop(k, want, r, whole, c, sum, bad);
     if (status != PS_OK || !left) return status;
     r = rows_at(r, whole, n, second, (size_t)k->targets);
     status = general_loop(k, want, tail_in(&t, r, left, n, (size_t)k->targets), (size_t)LANES, c, sum, bad);
@@ -273,9 +299,11 @@ APART int pointwise_head(const Spec *k, const ps_call *c, int want, double *sum,
     if (c->width != d * (size_t)k->logits || (c->y && c->target_kind != (k->targets == 2 ? PS_PAIRS : PS_REALS)))
         return PS_BAD_CALL;
     if (d == 1) return pointwise_rows(k, rows_of(c), c->rows, c, want, sum, bad);
+    ps_call tiled = *c;
+    tiled.flags &= ~PS_STREAM;                   /* what is written is a tile in L1 */
     for (size_t row = 0; row < c->rows; row += tall) for (size_t column = 0; column < d; column += TILE) {
         Window w = {row, c->rows - row < tall ? c->rows - row : tall, column, d - column < TILE ? d - column : TILE, d};
-        int status = pointwise_tile(k, w, c, want, sum, bad);
+        int status = pointwise_tile(k, w, &tiled, want, sum, bad);
         if (status != PS_OK) return status;
     }
     return PS_OK;
@@ -344,16 +372,14 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }              /* what it is ou
     { answer(with_gradient(likelihood##_of(seldom(*o), *m), *o, kind), o->want, logits, p); }
 #define COLD(likelihood, link, logits, kind, undefined) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, logits, kind, undefined)
+#define LINKED(likelihood, link) \
+    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); }
 #define HOT(likelihood, link, logits, kind) \
-    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); } \
-    BARE(likelihood, link, likelihood##_##link, logits, kind) \
+    LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
-/* HOT, with one loop for gradients with and without the value, for families whose functions give both at once. */
-#define HOT_ONCE(likelihood, link, logits, kind) \
-    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); } \
-    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum, size_t *bad) \
-    { double unwanted = 0; return bare_loop(likelihood##_##link, kind, logits, likelihood##_support, NULL, GRAD | VALUE, \
-                                            r, n, c, want & VALUE ? sum : &unwanted, bad); } \
+/* A large formula is compiled once: whoever wants the gradient alone gets a sum that nobody reads. */
+#define HOT_LARGE(likelihood, link, logits, kind) \
+    LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \
@@ -365,11 +391,17 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }              /* what it is ou
 #define HOT_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) BARE(likelihood, link, formula, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
+#define HOT_LARGE_WHOLE(likelihood, link, formula, logits, kind) \
+    WHOLE(likelihood, link, formula, logits, kind) BARE_ONCE(likelihood, link, formula, logits, kind) \
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
 
 #define BARE(likelihood, link, formula, logits, kind) \
-    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum, size_t *bad) \
-    { return want & VALUE ? bare_loop(formula, kind, logits, likelihood##_support, NULL, GRAD | VALUE, r, n, c, sum, bad) \
-                          : bare_loop(formula, kind, logits, likelihood##_support, NULL, GRAD, r, n, c, sum, bad); }
+    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
+    { return want & VALUE ? bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum) \
+                          : bare_loop(formula, kind, logits, likelihood##_support, GRAD, r, n, c, sum); }
+#define BARE_ONCE(likelihood, link, formula, logits, kind) \
+    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
+    { (void)want; return bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum); }
 #define SPEC(likelihood, link, formula, map, bare, logits, kind, undefined) \
     static const Spec likelihood##_##link##_spec = {formula, map, bare, likelihood##_support, undefined, kind, logits, \
                                                     likelihood##_targets}; \

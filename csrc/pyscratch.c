@@ -13,6 +13,7 @@ static const ps_options no_options = {.dispersion = 1, .parameter = 1, .power = 
 
 /* Blocks depend on sizes alone, and their sums are added in order: the same bits for any number of threads. */
 enum { BLOCK_LOGITS = 8192, WAVE = 64 };
+enum { STREAMED_BYTES = 8 << 20 };               /* a gradient of this size is written past the caches */
 
 static size_t block_rows(size_t width) { return width < BLOCK_LOGITS ? BLOCK_LOGITS / width : 1; }
 
@@ -106,6 +107,7 @@ int ps_head_call(const ps_call *call)
     if (bad_head(call, table)) return PS_BAD_CALL;
     ps_call c = *call;
     if (!c.options) c.options = &no_options;
+    if (c.rows * c.width >= STREAMED_BYTES / bytes_of(c.real)) c.flags |= PS_STREAM;
     double sum = 0, base = 0, weight = (double)c.rows;
     Control saved = enter_floating();
     int status = c.weights && c.total ? ps_weights(c.real, c.rows, c.weights, &weight, c.bad_row) : PS_OK;

@@ -27,7 +27,7 @@ typedef struct {
     double parameter;            /* fixed shape, concentration or df of a family that has one                         */
     double power;                /* Tweedie power                                                                     */
     double min_scale;            /* added to every predicted scale                                                    */
-    double smoothing;            /* label smoothing: (1 - e) of the mass on the label, e/K on every class             */
+    double smoothing;            /* label smoothing: (1 - e) of the mass on the label, e/K on every class (K = 2: y)  */
     const double *class_weights; /* K doubles, or NULL                                                                */
     size_t components;           /* of a mixture                                                                      */
     int integer;                 /* counts must be whole numbers                                                      */

@@ -55,6 +55,53 @@ APART void part_in(real *tile, real *copy, const real *p, size_t rows, size_t wi
     tile_in(tile, copy, width);
 }
 
+INLINE void tile_out(real *p, const real *tile, size_t width)
+{
+    V x[COLUMNS];
+    for (size_t k = 0; width >= COLUMNS && k < width; k += COLUMNS) {
+        const real *from = tile + group_at(k, width) * (size_t)LANES;
+        UNROLLED for (int i = 0; i < COLUMNS; i++) x[i] = load(from + i * LANES);
+        store_columns(p + group_at(k, width), width, x);
+    }
+    for (size_t k = 0; width < COLUMNS && k < width; k++) x[k] = load(tile + k * (size_t)LANES);
+    if (width < COLUMNS) narrow_out(p, x, width);
+}
+
+/* ---- columns of LANES rows, for heads whose rows may be of any length ---- */
+/* Rows of at most FEW reals go through a tile, `copy` being room for an incomplete group; longer ones are read and
+ * written where they are. */
+typedef struct { const real *in; real *out, *tile, *copy; size_t rows, width; } Columns;
+
+APART V far_column(const Columns *c, size_t k)
+{
+    real part[LANES];
+    if (c->width == 1) return load_part(c->in, c->rows);
+    for (size_t i = 0; i < (size_t)LANES; i++) part[i] = c->in[(i < c->rows ? i : c->rows - 1) * c->width + k];
+    return load(part);
+}
+INLINE V column(const Columns *c, size_t k) { return c->tile ? load(c->tile + k * (size_t)LANES) : far_column(c, k); }
+APART void set_far_column(const Columns *c, size_t k, V x)
+{
+    for (size_t i = 0; i < c->rows; i++) c->out[i * c->width + k] = lane(x, (int)i);
+}
+INLINE void set_column(const Columns *c, size_t k, V x)
+{
+    if (c->tile) store(c->tile + k * (size_t)LANES, x);
+    else set_far_column(c, k, x);
+}
+APART void read_columns(Columns *c)
+{
+    if (c->width > FEW) c->tile = NULL;
+    else if (c->rows == (size_t)LANES) tile_in(c->tile, c->in, c->width);
+    else part_in(c->tile, c->copy, c->in, c->rows, c->width);
+}
+APART void write_columns(const Columns *c)
+{
+    if (!c->tile) return;
+    tile_out(c->rows == (size_t)LANES ? c->out : c->copy, c->tile, c->width);
+    if (c->rows < (size_t)LANES) memcpy(c->out, c->copy, c->rows * c->width * sizeof(real));
+}
+
 /* ---- strips ---- */
 /* `count` vectors: the classes of LANES rows, one vector per class (across), or a row, LANES classes per vector. */
 typedef struct {
@@ -98,16 +145,18 @@ INLINE Reference reference_for(V top)
 }
 INLINE V exp_relative(V z, Reference f)
 {
-    enum { LIFT = REAL_BITS == 32 ? 64 : 512 };                 /* keeps 2^n above the denormals */
-    ExpParts p = exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT);
-    V scale = power_of_two(p.bits - f.exponent);
-    return fma_(scale, p.expm1, scale) * C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512);
+    return exp_join(exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT), f.exponent) * DROP;
 }
 
 /* With exponentials e_k and e_top = peak: probabilities e_k * inverse, log-sum-exp = top + log1p(rest), 1 - p of the
  * largest = others * inverse. others leaves out one of the largest, so that neither loses digits when it has nearly all
  * of the mass. */
 typedef struct { V top, peak, others, rest, inverse; Reference reference; } Softmax;
+INLINE Point share_of(V e, Softmax f)
+{
+    V p = e * f.inverse;
+    return (Point){.mean = p, .rest = select(e == f.peak, f.others * f.inverse, C(1) - p)};
+}
 
 INLINE V strip_max(V top, const Strip *s)
 {
@@ -120,17 +169,22 @@ INLINE V strip_max(V top, const Strip *s)
 }
 INLINE real largest_lane(V x)
 {
+#if defined(ISA_AVX512) && REAL_BITS == 32
+    return _mm512_reduce_max_ps((__m512)x);
+#elif defined(ISA_AVX512)
+    return _mm512_reduce_max_pd((__m512d)x);
+#else
     real top = lane(x, 0);
     for (int i = 1; i < LANES; i++) top = lane(x, i) > top ? lane(x, i) : top;
     return top;
+#endif
 }
 
 /* Exponentials other than the largest are added, GROUP at a time before they become doubles; those equal to the largest
  * are counted. */
 enum { GROUP = 8 };
-INLINE V small_real(I n) { return as_real(n + as_int(ROUNDER)) - ROUNDER; }    /* exact below 2^(MANTISSA - 1) */
 typedef struct { Sum below; I ones; } Mass;
-INLINE Mass strip_exp(const Strip *s, const Softmax *f)
+INLINE Mass strip_exp(const Strip *s, const Softmax *f, size_t ahead)      /* fetches what lies so far ahead */
 {
     Sum below = no_sum();
     I ones = isplat(0);
@@ -139,6 +193,7 @@ INLINE Mass strip_exp(const Strip *s, const Softmax *f)
         size_t to = s->count - from < GROUP ? s->count : from + GROUP;
         for (size_t j = from; j < to; j++) {
             V e = exp_relative(load(s->z + j * (size_t)LANES), f->reference);
+            if (ahead) __builtin_prefetch(s->z + j * (size_t)LANES + ahead);
             Mask one = e == f->peak;
             if (s->e) store(s->e + j * (size_t)LANES, e);
             group = group + select(one, C(0), e), ones = ones + iselect(one, isplat(1), isplat(0));
@@ -162,18 +217,40 @@ INLINE void softmax_end(Softmax *f, V below, V ones)
 }
 INLINE void softmax_across(Softmax *f, const Strip *s)
 {
-    Mass mass = strip_exp(s, f);
-    softmax_end(f, lane_sums(mass.below), small_real(mass.ones));
+    Mass mass = strip_exp(s, f, 0);
+    softmax_end(f, lane_sums(mass.below), whole_real(mass.ones));
 }
-INLINE void softmax_along(Softmax *f, const Strip *s)          /* two strips: whole vectors, and the last, padded one */
+/* The same from the start for few classes, whose differences are taken with their rounding error; peak = 1. */
+APART void softmax_few(Softmax *f, size_t count, const real *z, real *e)
+{
+    V top = strip_max(-INF, &(Strip){.count = count, .z = z}), below = C(0), ones = C(0);
+    for (size_t from = 0; from < count; from += GROUP) {
+        V group = C(0);
+        for (size_t j = from; j < count && j < from + GROUP; j++) {
+            Exact x = two_sum(load(z + j * (size_t)LANES), -top);
+            V each = exp_lifted(x.sum, select(x.sum > C(EXP_LOW), x.error, C(0))) * DROP;
+            Mask one = each == C(1);
+            store(e + j * (size_t)LANES, each);
+            group = group + select(one, C(0), each), ones = ones + select(one, C(1), C(0));
+        }
+        below = below + group;
+    }
+    f->top = top, f->peak = C(1);
+    f->others = f->rest = below + (ones - C(1));
+    f->inverse = C(1) / (f->others + C(1));
+}
+/* Two strips: whole vectors, and the last, padded one. The next row is fetched. */
+INLINE void softmax_along(Softmax *f, const Strip *s, size_t width)
 {
     Long below = {0, 0};
-    double ones = 0;
-    for (int i = 0; i < 2; i++) for (size_t j = 0; j < s[i].count; j += CHUNK) {
-        Strip chunk = chunk_of(&s[i], j);
-        Mass mass = strip_exp(&chunk, f);
-        below = carry(below, mass.below), ones += total_of(add(no_sum(), small_real(mass.ones)));
+    Mass mass = strip_exp(&s[1], f, 0);          /* joins the first chunk */
+    for (size_t j = 0; j < s[0].count; j += CHUNK) {
+        Strip chunk = chunk_of(&s[0], j);
+        Mass part = strip_exp(&chunk, f, width);
+        below = carry(below, add_sums(mass.below, part.below));
+        mass = (Mass){no_sum(), mass.ones + part.ones};
     }
+    double ones = total_of(add(no_sum(), whole_real(mass.ones)));
     softmax_end(f, long_total(below), splat((real)ones));
 }
 #endif

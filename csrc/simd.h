@@ -74,6 +74,35 @@ INLINE void store_part(real *p, V x, size_t count)
         if (count & piece) memcpy(p + i, part + i, piece * sizeof(real)), i += piece;
 }
 
+/* Past the caches, for results that are larger than they are: whole vectors where they are aligned in memory. */
+INLINE void stream(real *p, V x)
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    _mm256_stream_ps(p, (__m256)x);
+#elif defined(ISA_AVX2)
+    _mm256_stream_pd(p, (__m256d)x);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    _mm512_stream_ps(p, (__m512)x);
+#elif defined(ISA_AVX512)
+    _mm512_stream_pd(p, (__m512d)x);
+#else
+    store(p, x);
+#endif
+}
+APART void stream_out(real *to, const real *from, size_t count)
+{
+    size_t i = 0;
+    for (; i < count && (uintptr_t)(to + i) % ISA_BYTES; i++) to[i] = from[i];
+    for (; i + (size_t)LANES <= count; i += (size_t)LANES) stream(to + i, load(from + i));
+    for (; i < count; i++) to[i] = from[i];
+}
+INLINE void stream_end(void)                                    /* before another thread may read what was streamed */
+{
+#if defined(ISA_AVX2) || defined(ISA_AVX512)
+    _mm_sfence();
+#endif
+}
+
 /* ---- bits ---- */
 INLINE I as_int(V x) { I n; memcpy(&n, &x, sizeof n); return n; }
 INLINE V as_real(I n) { V x; memcpy(&x, &n, sizeof x); return x; }
@@ -107,12 +136,8 @@ INLINE V select(Mask m, V a, V b)
     return (V)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
 #elif defined(ISA_AVX2)
     return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
-#elif defined(ISA_AVX512) && REAL_BITS == 32
-    return (V)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)m), (__m512)b, (__m512)a);
-#elif defined(ISA_AVX512)
-    return (V)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)m), (__m512d)b, (__m512d)a);
 #else
-    return (V)iselect(m, (I)a, (I)b);
+    return (V)iselect(m, (I)a, (I)b);            /* compilers make a masked operation of it with AVX-512 */
 #endif
 }
 INLINE Mask both(Mask a, Mask b) { return a & b; }
@@ -193,6 +218,10 @@ INLINE V max_(V a, V b)
     return (V)_mm256_max_ps((__m256)b, (__m256)a);
 #elif defined(ISA_AVX2)
     return (V)_mm256_max_pd((__m256d)b, (__m256d)a);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (V)_mm512_max_ps((__m512)b, (__m512)a);
+#elif defined(ISA_AVX512)
+    return (V)_mm512_max_pd((__m512d)b, (__m512d)a);
 #else
     return select(b > a, b, a);
 #endif
@@ -203,6 +232,10 @@ INLINE V min_(V a, V b)
     return (V)_mm256_min_ps((__m256)b, (__m256)a);
 #elif defined(ISA_AVX2)
     return (V)_mm256_min_pd((__m256d)b, (__m256d)a);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return (V)_mm512_min_ps((__m512)b, (__m512)a);
+#elif defined(ISA_AVX512)
+    return (V)_mm512_min_pd((__m512d)b, (__m512d)a);
 #else
     return select(b < a, b, a);
 #endif
@@ -217,18 +250,37 @@ INLINE Mask is_nan(V x) { return x != x; }
 INLINE Mask is_finite(V x) { return abs_(x) <= C(REAL_MAX); }
 INLINE V times(V a, V b)                     /* a b for finite a, with 0 inf = 0 as measure theory has it, and 0 NaN = 0 */
 {
-    return select(a == C(0), C(0), a * b);
+    return select(a != C(0), a * b, C(0));
 }
-/* The nearest whole number, ties to even, for |x| < 2^(mantissa - 1): adding 1.5 * 2^mantissa leaves no fraction. */
+/* Adding 1.5 * 2^mantissa leaves no fraction: the nearest whole number, ties to even, for |x| < 2^(mantissa - 1). */
 #define ROUNDER C(REAL_BITS == 32 ? 0x1.8p23 : 0x1.8p52)
-INLINE V nearest(V x) { return (x + ROUNDER) - ROUNDER; }
-INLINE Mask is_whole(V x)                                       /* false for NaN and infinity */
+INLINE Mask is_whole(V x)                                       /* of a finite x; false for NaN */
 {
-    V big = C(REAL_BITS == 32 ? 0x1p23 : 0x1p52);               /* beyond it every finite real is whole */
-    return both(is_finite(x), either(abs_(x) >= big, nearest(x) == x));
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    return x == (V)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(ISA_AVX2)
+    return x == (V)_mm256_round_pd((__m256d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(ISA_AVX512) && REAL_BITS == 32
+    return x == (V)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(ISA_AVX512)
+    return x == (V)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    V big = C(REAL_BITS == 32 ? 0x1p23 : 0x1p52);               /* from here on every finite real is whole */
+    return either(abs_(x) >= big, (x + ROUNDER) - ROUNDER == x);
+#endif
 }
+#ifdef ISA_AVX512
+INLINE V scalef(V x, V n)                                       /* x 2^n for a whole n, rounded where it is denormal */
+{
+#if REAL_BITS == 32
+    return (V)_mm512_scalef_ps((__m512)x, (__m512)n);
+#else
+    return (V)_mm512_scalef_pd((__m512d)x, (__m512d)n);
+#endif
+}
+#endif
 
-/* ---- sums: always in double, in lane order, so that they are a function of the data alone ---- */
+/* ---- sums: always in double, lane by lane, then by halves: a function of the data alone ---- */
 #ifdef ISA_SCALAR
 typedef double Sum;
 INLINE Sum no_sum(void) { return 0.0; }
@@ -262,9 +314,18 @@ INLINE Sum add(Sum s, V x)
 }
 INLINE double total_of(Sum s)
 {
+    D x = s.part[0];
+    for (int p = 1; p < D_PARTS; p++) x += s.part[p];
+#if defined(ISA_AVX512)
+    return _mm512_reduce_add_pd((__m512d)x);
+#elif defined(ISA_AVX2)
+    __m128d pair = _mm_add_pd(_mm256_castpd256_pd128((__m256d)x), _mm256_extractf128_pd((__m256d)x, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
+#else
     double total = 0.0;
-    for (int p = 0; p < D_PARTS; p++) for (int i = 0; i < D_LANES; i++) total += s.part[p][i];
+    for (int i = 0; i < D_LANES; i++) total += x[i];
     return total;
+#endif
 }
 INLINE Sum add_sums(Sum a, Sum b)
 {
@@ -287,6 +348,16 @@ INLINE V lane_sums(Sum s)                                       /* each lane's o
 
 /* ---- pairs: (a0 b0 a1 b1 ...) in memory, a and b in registers ---- */
 typedef struct { V a, b; } Pair;
+#ifdef ISA_AVX512
+INLINE V permute2(V a, I index, V b)                            /* a b as one vector of 2 LANES, by index */
+{
+#if REAL_BITS == 32
+    return (V)_mm512_permutex2var_ps((__m512)a, (__m512i)index, (__m512)b);
+#else
+    return (V)_mm512_permutex2var_pd((__m512d)a, (__m512i)index, (__m512d)b);
+#endif
+}
+#endif
 INLINE Pair load2(const real *p)
 {
 #if defined(ISA_SCALAR)
@@ -299,6 +370,10 @@ INLINE Pair load2(const real *p)
     __m256d u = _mm256_loadu_pd(p), v = _mm256_loadu_pd(p + 4);
     __m256d lo = _mm256_permute2f128_pd(u, v, 0x20), hi = _mm256_permute2f128_pd(u, v, 0x31);
     return (Pair){(V)_mm256_unpacklo_pd(lo, hi), (V)_mm256_unpackhi_pd(lo, hi)};
+#elif defined(ISA_AVX512)
+    V u = load(p), v = load(p + LANES);
+    I even = lane_numbers() * isplat(2);                        /* from u v as one vector of 2 LANES */
+    return (Pair){permute2(u, even, v), permute2(u, even + isplat(1), v)};
 #elif defined(ISA_NEON) && REAL_BITS == 32
     float32x4x2_t both_ = vld2q_f32(p);
     return (Pair){(V)both_.val[0], (V)both_.val[1]};
@@ -323,6 +398,9 @@ INLINE void store2(real *p, V a, V b)
     __m256d lo = _mm256_unpacklo_pd((__m256d)a, (__m256d)b), hi = _mm256_unpackhi_pd((__m256d)a, (__m256d)b);
     _mm256_storeu_pd(p, _mm256_permute2f128_pd(lo, hi, 0x20));
     _mm256_storeu_pd(p + 4, _mm256_permute2f128_pd(lo, hi, 0x31));
+#elif defined(ISA_AVX512)
+    I front = lane_numbers() / isplat(2) + (lane_numbers() & isplat(1)) * isplat(LANES);       /* a0 b0 a1 b1 ... */
+    store(p, permute2(a, front, b)), store(p + LANES, permute2(a, front + isplat(LANES / 2), b));
 #elif defined(ISA_NEON) && REAL_BITS == 32
     float32x4x2_t pair = {{(float32x4_t)a, (float32x4_t)b}};     /* vst2q is a macro in Clang: no commas inside */
     vst2q_f32(p, pair);
@@ -380,7 +458,7 @@ INLINE void transpose(V block[2])
     float64x2_t a = (float64x2_t)block[0], b = (float64x2_t)block[1];
     block[0] = (V)vzip1q_f64(a, b), block[1] = (V)vzip2q_f64(a, b);
 }
-#else
+#elif !defined(ISA_AVX512)                                       /* which has its own at the end of this file */
 INLINE void transpose(V *block)
 {
     real rows[LANES][LANES], columns[LANES][LANES];
@@ -478,5 +556,22 @@ INLINE void store_columns(real *p, size_t stride, V *x)
     transpose_quads(x);
     UNROLLED for (int i = 0; i < COLUMNS; i++) store_quads(p + (size_t)i * stride, COLUMNS * stride, x[i]);
 }
+#endif
+
+/* ---- a square block on AVX-512: quads within 128 bits, then the 128 bits ---- */
+#ifdef ISA_AVX512
+#define QUADS(a, b, order) (V)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), order)
+INLINE void transpose(V *block)
+{
+    UNROLLED for (int i = 0; i < LANES; i += COLUMNS) transpose_quads(block + i);
+    UNROLLED for (int i = 0; i < COLUMNS; i++) {
+        V *x = block + i;
+        V a = QUADS(x[0], x[COLUMNS], 0x44), b = QUADS(x[0], x[COLUMNS], 0xee);
+        V c = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0x44), d = QUADS(x[2 * COLUMNS], x[3 * COLUMNS], 0xee);
+        x[0] = QUADS(a, c, 0x88), x[COLUMNS] = QUADS(a, c, 0xdd);
+        x[2 * COLUMNS] = QUADS(b, d, 0x88), x[3 * COLUMNS] = QUADS(b, d, 0xdd);
+    }
+}
+#undef QUADS
 #endif
 #endif

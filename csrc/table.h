@@ -4,6 +4,7 @@
 #include "pyscratch.h"
 
 enum { GRAD = 1, VALUE = 2, MEAN = 4, CURVATURE = 8, FISHER = 16, MORE = MEAN | CURVATURE | FISHER };  /* want */
+enum { PS_STREAM = 1 << 16 };                    /* a flag of ours: outputs that no cache can hold */
 enum { MAX_FAMILIES = 96, MAX_LOGITS = 3 };
 
 /* A block of rows: a ps_call whose pointers stand at the block's first row. sum is increased by the block's sum of

@@ -57,6 +57,7 @@ static const real exp_table[] = {0.500000000000000999, 0.166666666666666741, 0.0
     2.75572423059018138e-6, 2.76326708447496886e-7, 2.51100614961550752e-8};
 #endif
 #define LOG2_E 1.44269504088896340736
+INLINE V whole_real(I n) { return as_real(n + as_int(ROUNDER)) - ROUNDER; }    /* exact below 2^(MANTISSA - 1) */
 
 /* x = n ln 2 + r, |r| <= ln 2 / 2; the low bits of `bits` are n + bias, ready to be shifted into an exponent field.
  * Adding 1.5 * 2^mantissa rounds to a whole number and leaves it in the low bits: no conversion is needed. */
@@ -75,17 +76,33 @@ INLINE V power_of_two(I biased) { return as_real(biased << MANTISSA); }
 INLINE V vexp(V x)
 {
     ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)), C(0), 2 * BIAS);
+#ifdef ISA_AVX512
+    return scalef(C(1) + p.expm1, p.n);
+#else
     I half = as_int(fma_(p.n, C(0.5), ROUNDER + C(BIAS)));      /* 2^n in two steps: n reaches past either end */
     V scale = power_of_two(half);
     return fma_(scale, p.expm1, scale) * power_of_two(p.bits - half);
+#endif
 }
 /* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
-#define DROP C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
+#ifdef ISA_AVX512
+enum { LIFT = 0 };                                              /* where the machine scales by itself */
+#else
+enum { LIFT = REAL_BITS == 32 ? 64 : 512 };
+#endif
+#define DROP C(LIFT == 0 ? 1 : REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
+INLINE V exp_join(ExpParts p, I less)                           /* e^(x + tail) 2^(LIFT - less), less >= 0 */
+{
+#ifdef ISA_AVX512
+    return scalef(C(1) + p.expm1, p.n - whole_real(less));
+#else
+    V scale = power_of_two(p.bits - less);
+    return fma_(scale, p.expm1, scale);
+#endif
+}
 INLINE V exp_lifted(V x, V tail)                                /* exp(x + tail) / DROP */
 {
-    ExpParts p = exp_parts(max_(x, C(EXP_LOW)), tail, BIAS + (REAL_BITS == 32 ? 64 : 512));
-    V scale = power_of_two(p.bits);
-    return fma_(scale, p.expm1, scale);
+    return exp_join(exp_parts(max_(x, C(EXP_LOW)), tail, BIAS + LIFT), isplat(0));
 }
 INLINE V exp_nonpositive(V x) { return exp_lifted(x, C(0)) * DROP; }
 INLINE V expm1_nonpositive(V x)

@@ -7,13 +7,13 @@ from pyscratch.ensemble import Ensemble, Mixture
 from pyscratch.layers import GELU, Dense, Dropout, Layer, LayerNorm, ReLU, Sigmoid, SiLU, Tanh
 from pyscratch.losses import families
 from pyscratch.network import Network
-from pyscratch.optimizers import SGD, Adam, AdamW, Optimizer
+from pyscratch.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer
 from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup
 
 globals().update(families)  # every family of the registry by its name: Poisson, Gaussian, ...
 
 __all__ = [
-    "GELU", "SGD", "Adam", "AdamW", "Bound", "Cosine", "Dense", "Dropout", "Ensemble", "History", "Layer", "LayerNorm",
-    "Loss", "Mixture", "Network", "Optimizer", "Plateau", "ReLU", "Schedule", "SiLU", "Sigmoid", "Tanh", "Total",
-    "Warmup", "families", "isa", "isas", "set_threads", "threads", "use_isa", *families,
+    "GELU", "LBFGS", "SGD", "Adam", "AdamW", "Bound", "Cosine", "Dense", "Dropout", "Ensemble", "History", "Layer",
+    "LayerNorm", "Loss", "Mixture", "Network", "Optimizer", "Plateau", "ReLU", "Schedule", "SiLU", "Sigmoid", "Tanh",
+    "Total", "Warmup", "families", "isa", "isas", "set_threads", "threads", "use_isa", *families,
 ]  # fmt: skip

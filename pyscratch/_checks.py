@@ -5,6 +5,7 @@ C-contiguous, aligned, native byte order) is used as it is; any other layout or 
 """
 
 import math
+import operator
 
 import numpy as np
 
@@ -180,8 +181,27 @@ def positive(name, x, zero=False):
     return x
 
 
+def share(name, x):
+    """``x`` as a float in [0, 1)."""
+    x = positive(name, x, zero=True)
+    if x >= 1:
+        raise ValueError(f"{name} must be below 1, not {x}")
+    return x
+
+
 def choice(name, x, choices):
     """``x`` if it is one of the names; ValueError that lists them otherwise."""
     if not isinstance(x, str) or x not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {x!r}")
     return str(x)
+
+
+def whole(name, value, least):
+    """A whole number of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if isinstance(value, (bool, np.bool_)) or number < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+    return number

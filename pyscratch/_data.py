@@ -79,16 +79,17 @@ def not_finite(x, used=None):
 def targets(net, y, weights, count):
     """Rows without X and offset: y as the loss wants it, weights, and the indices of the rows that count."""
     y = _checks.real_array("y", y)
-    used = np.arange(count)
     if weights is not None:
         weights = _checks.weights(weights, count, net.dtype)
         bad = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
         if bad.size:
             raise ValueError(f"weights[{bad[0]}] = {weights[bad[0]]}: weights must be finite and >= 0")
-        used = np.flatnonzero(weights)
     if y.ndim == 2 and len(y) == count and getattr(net.loss, "target", None) == _native.REALS:
         _check_columns(net, y.shape[1])
     y, kind = net.head._target(y, count, net.outputs, net.width, net.dtype)
+    if getattr(net.head, "_ignores", False):
+        weights = net.head._row_weights(weights, y, count, net.dtype)
+    used = np.arange(count) if weights is None else np.flatnonzero(weights)
     net.head.check_support(y, weights, net.width)
     return Rows(None, y, kind, weights, None, used)
 
@@ -103,8 +104,9 @@ def _check_columns(net, columns):
         )
 
 
-def rows(net, X, y, weights=None, offset=None):
+def rows(net, X, y, weights=None, offset=None, exposure=None):
     """Everything about a set of rows."""
+    offset = offset if exposure is None else net._exposed(exposure, offset)
     shape = _checks.real_array("X", X).shape
     count = shape[0] if shape else 0
     if net.width is None and len(shape) == 2:
@@ -127,20 +129,25 @@ def share(net, given, part):
     return given.subset(given.used[np.sort(order[count:])]), given.subset(given.used[np.sort(order[:count])])
 
 
-def held_out(net, validation):
-    """The rows of ``validation``: (X, y), (X, y, weights), or a dict."""
-    if not isinstance(validation, dict):
-        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-            raise TypeError("validation must be (X, y), (X, y, weights), a dict with X, y, weights, offset, or a share")
-        validation = dict(zip(("X", "y", "weights"), validation, strict=False))
-    if not {"X", "y"} <= set(validation) <= {"X", "y", "weights", "offset"}:
+def named(net, given, what):
+    """The rows of one argument, called ``what`` in errors: (X, y), (X, y, weights), or a dict with offset too."""
+    if not isinstance(given, dict):
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise TypeError(f"{what} must be (X, y), (X, y, weights), or a dict with X, y, weights, offset, exposure")
+        given = dict(zip(("X", "y", "weights"), given, strict=False))
+    if not {"X", "y"} <= set(given) <= {"X", "y", "weights", "offset", "exposure"}:
         raise ValueError(
-            f"validation must have the keys X and y, and may have weights and offset; got {list(validation)}"
+            f"{what} must have the keys X and y, and may have weights, offset and exposure; got {list(given)}"
         )
     try:
-        checked = rows(net, **validation)
+        return rows(net, **given)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"validation: {error}") from None
+        raise type(error)(f"{what}: {error}") from None
+
+
+def held_out(net, validation):
+    """The rows of ``validation``."""
+    checked = named(net, validation, "validation")
     if not len(checked.used):
         raise ValueError("validation: there are no rows of positive weight")
     return checked

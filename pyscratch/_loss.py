@@ -69,9 +69,9 @@ class Link:
     def __setattr__(self, name, value):
         raise AttributeError("a link is frozen")
 
-    def __call__(self, z, *, offset=None):
+    def __call__(self, z, *, offset=None, exposure=None):
         """Parameters of logits ``z``: an array of z's shape for one parameter, a named tuple otherwise."""
-        return self._loss._parameters(z, offset)
+        return self._loss._parameters(z, self._loss.exposed(exposure, offset))
 
     def __eq__(self, other):
         if isinstance(other, Link):
@@ -98,6 +98,7 @@ class Loss:
 
     weights: one number >= 0 per row. A row of weight 0 is not read; its y may be missing.
     offset: (n, d), added to the first block of logits.
+    exposure: of counts with a log link: how long or how much was watched, > 0; the same as an offset of its logarithm.
     reduction: "mean" is Σ w · nll / Σ w, "sum" is Σ w · nll, "none" is w · nll per row, "total" is a mergeable `Total`.
     The gradient is that of the returned number ("none", "total": of the sum), in the shape of the logits.
     out: where the result goes. The gradient may overwrite the logits; contents are unspecified after an error.
@@ -122,8 +123,12 @@ class Loss:
     kinked = False  # whether the nll has kinks, so that its mean curvature is not the Fisher information
     remedy = ""  # what to do about another y
     card = None
+    takes_exposure = False  # whether the mean of a count, by its log link, is a rate times an exposure
     _weighs_targets = False  # whether Σ w depends on y
+    _ignores = False  # whether some targets stand for rows of weight 0
     _start_is_exact = True  # whether `_start` is the best constant, not only near it
+    _start_is_best = True  # whether `start` is the best constant, not only a place to begin
+    _fisher_is_expected = True  # whether `fisher` is the expectation of `curvature`, not only a bound
 
     _passes = _quantities.PASSES  # which output of `_head` each quantity is; None if it has to be asked by itself
 
@@ -224,17 +229,17 @@ class Loss:
 
     # ---- the three small methods, and the fused pass ----
 
-    def nll(self, z, y, *, weights=None, offset=None, reduction="mean", out=None):
+    def nll(self, z, y, *, weights=None, offset=None, exposure=None, reduction="mean", out=None):
         """Negative log-likelihood with all constants: a float, an array (n,) for "none", a `Total` for "total"."""
-        return self._evaluate(z, y, weights, offset, reduction, out, True, False)
+        return self._evaluate(z, y, weights, offset, exposure, reduction, out, True, False)
 
-    def grad(self, z, y, *, weights=None, offset=None, reduction="mean", out=None):
+    def grad(self, z, y, *, weights=None, offset=None, exposure=None, reduction="mean", out=None):
         """Derivative of ``nll(z, y)`` by the logits, in their shape."""
-        return self._evaluate(z, y, weights, offset, reduction, out, False, True)
+        return self._evaluate(z, y, weights, offset, exposure, reduction, out, False, True)
 
-    def nll_and_grad(self, z, y, *, weights=None, offset=None, reduction="mean", out=None):
+    def nll_and_grad(self, z, y, *, weights=None, offset=None, exposure=None, reduction="mean", out=None):
         """Value and gradient in one pass; ``out`` is the gradient's array, or (nll per row, gradient) for "none"."""
-        return self._evaluate(z, y, weights, offset, reduction, out, True, True)
+        return self._evaluate(z, y, weights, offset, exposure, reduction, out, True, True)
 
     def _ready(self, z, y):
         """Arguments as the kernels read them; the first way out is short, for a call may cost a few microseconds."""
@@ -261,16 +266,49 @@ class Loss:
         """Logits and offset for the kernels: a family whose offset is not one number per output adds it here."""
         return z, (None if offset is None else _checks.offset(offset, rows, outputs, z.dtype))
 
+    def exposed(self, exposure, offset=None):
+        """The offset of counts that were watched for so long: ``offset`` + log(exposure); ``offset`` itself for None.
+
+        exposure: a number or an array, as the offset, finite and > 0. ValueError for a family that it does not make
+        exact: a count whose mean it multiplies, by the log link (Poisson, NegativeBinomial).
+        """
+        if exposure is None:
+            return offset
+        if not (self.takes_exposure and self.link.name == "log"):
+            raise ValueError(
+                "exposure multiplies the mean of a count, by the log link of Poisson or NegativeBinomial; "
+                f"for {self!r} it would change more than the mean: use offset or weights"
+            )
+        exposure = _checks.real_array("exposure", exposure).astype(F64)
+        wrong = ~((exposure > 0) & np.isfinite(exposure))
+        if wrong.any():
+            index = np.unravel_index(int(np.argmax(wrong)), exposure.shape)
+            place = f"exposure[{', '.join(map(str, map(int, index)))}]" if index else "exposure"
+            raise ValueError(f"{place} = {exposure[index]}: an exposure must be finite and > 0")
+        if offset is not None and np.ndim(offset) and exposure.ndim and np.shape(offset) != exposure.shape:
+            raise ValueError(f"exposure has shape {exposure.shape} where offset has {np.shape(offset)}")
+        return np.log(exposure) + (0.0 if offset is None else np.asarray(offset))
+
+    def _row_weights(self, weights, y, rows, dtype):
+        """Weights as a ready array, or None for ones; a family that ignores some targets weighs those rows 0."""
+        return None if weights is None else _checks.weights(weights, rows, dtype)
+
+    def _shifted(self, z, offset):
+        """Logits (n, width) with an offset (n, d) added."""
+        return np.concatenate([z[:, : offset.shape[1]] + offset, z[:, offset.shape[1] :]], axis=1)
+
     def _weight(self, rows, y, weights):
         """Σ w."""
         return float(rows) if weights is None else self._weigh(weights)
 
-    def _evaluate(self, z, y, weights, offset, reduction, out, value, gradient):
+    def _evaluate(self, z, y, weights, offset, exposure, reduction, out, value, gradient):
+        if exposure is not None:
+            offset = self.exposed(exposure, offset)
         z, y, kind, rows, outputs, width = self._ready(z, y)
         if offset is not None:
             z, offset = self._offset(z, offset, rows, outputs)
-        if weights is not None:
-            weights = _checks.weights(weights, rows, z.dtype)
+        if weights is not None or self._ignores:
+            weights = self._row_weights(weights, y, rows, z.dtype)
         weight = float(rows) if weights is None and not self._weighs_targets else self._weight(rows, y, weights)
         scale = 1.0
         if reduction == "mean":
@@ -306,9 +344,9 @@ class Loss:
             _checks.output("out", grad, z.shape, z.dtype, (z, *others), alias=z)
         return nll, grad
 
-    def bind(self, z, y, *, weights=None, offset=None, reduction="mean"):
+    def bind(self, z, y, *, weights=None, offset=None, exposure=None, reduction="mean"):
         """A `Bound` call on fixed buffers, for loops: everything is checked once. See `Bound`."""
-        return Bound(self, z, y, weights, offset, reduction)
+        return Bound(self, z, y, weights, self.exposed(exposure, offset), reduction)
 
     # ---- what the logits mean ----
 
@@ -321,8 +359,9 @@ class Loss:
         else:
             z, y, kind, rows, outputs, width = self._ready(z, y)
         z, offset = self._offset(z, offset, rows, outputs)
+        if weights is not None or self._ignores:
+            weights = self._row_weights(weights, y, rows, z.dtype)
         if weights is not None:
-            weights = _checks.weights(weights, rows, z.dtype)
             self._weigh(weights)
         return (z, y, kind, rows, outputs, width), offset, weights
 
@@ -337,7 +376,9 @@ class Loss:
         self._head(rows, outputs, width, z, offset, kind, y, weights, **{which: out}, block=shape == "block")
         return out
 
-    def evaluate(self, z, y=None, *, want=_quantities.USUAL, weights=None, offset=None, reduction="mean"):
+    def evaluate(
+        self, z, y=None, *, want=_quantities.USUAL, weights=None, offset=None, exposure=None, reduction="mean"
+    ):
         """Several quantities in one pass over memory: a dict by name, the same bits as the methods return one by one.
 
         want: names out of "nll", "grad", "mean", "variance", "fisher", "curvature" and "link".
@@ -345,6 +386,7 @@ class Loss:
         weights, offset, reduction: as in those methods; mean, variance and link have no weights.
         """
         _checks.choice("reduction", reduction, REDUCTIONS)
+        offset = self.exposed(exposure, offset)
         return _quantities.evaluate(self, z, y, want, weights, offset, reduction, _reduced)
 
     def _parameters(self, z, offset=None):
@@ -360,34 +402,35 @@ class Loss:
         blocks = [z[:, i * d : (i + 1) * d] for i in range(len(self.parameters))]
         return [block[:, 0] for block in blocks] if d == 1 else blocks
 
-    def mean(self, z, *, offset=None, out=None):
+    def mean(self, z, *, offset=None, exposure=None, out=None):
         """Mean of the assumed distribution: (n,) for one output, (n, d) otherwise; NaN where it has none."""
-        return self._more("mean", z, offset, shape="outputs", out=out)
+        return self._more("mean", z, self.exposed(exposure, offset), shape="outputs", out=out)
 
-    def variance(self, z, *, offset=None, out=None):
+    def variance(self, z, *, offset=None, exposure=None, out=None):
         """Variance of the assumed distribution, in the shape of `mean`; NaN where it has none."""
-        return self._more("variance", z, offset, shape="outputs", out=out)
+        return self._more("variance", z, self.exposed(exposure, offset), shape="outputs", out=out)
 
-    def curvature(self, z, y, *, weights=None, offset=None, out=None, block=False):
+    def curvature(self, z, y, *, weights=None, offset=None, exposure=None, out=None, block=False):
         """Diagonal of the second derivative of w · nll by the logits, per row, in their shape; it may be negative.
 
         block: True gives each row's whole matrix (n, width, width). Different outputs of a row share no entry.
         """
-        return self._more("curvature", z, offset, y, weights, "block" if block else None, out)
+        return self._more("curvature", z, self.exposed(exposure, offset), y, weights, "block" if block else None, out)
 
-    def fisher(self, z, *, weights=None, offset=None, out=None, block=False):
+    def fisher(self, z, *, weights=None, offset=None, exposure=None, out=None, block=False):
         """Diagonal of the Fisher information, the expectation of `curvature` under the model: never negative.
 
         block: True gives each row's whole matrix (n, width, width), symmetric and positive semidefinite.
         """
-        return self._more("fisher", z, offset, None, weights, "block" if block else None, out)
+        return self._more("fisher", z, self.exposed(exposure, offset), None, weights, "block" if block else None, out)
 
-    def natural_grad(self, z, y, *, offset=None):
-        """Fisher information⁻¹ · gradient of each row's nll, in the logits' shape: the gradient in the model's own metric.
+    def natural_grad(self, z, y, *, offset=None, exposure=None):
+        """Fisher information⁻¹ · gradient of each row's nll, in the logits' shape: the gradient in the model's metric.
 
         It does not depend on how the parameters are written (Amari 1998, Natural gradient works efficiently).
         Where the information has no inverse its pseudoinverse is taken; where it is 0, 0.
         """
+        offset = self.exposed(exposure, offset)
         grad = self.grad(z, y, offset=offset, reduction="sum")
         flat = _checks.columns(grad)
         d = self._block_outputs(flat.shape[1])
@@ -405,14 +448,14 @@ class Loss:
         """How many outputs of a row share no second derivative."""
         return self.outputs(width)
 
-    def distribution(self, z, *, offset=None):
+    def distribution(self, z, *, offset=None, exposure=None):
         """The assumed distribution of each row's target, as an object: mean, std, log_prob, sample, quantile, ..."""
+        offset = self.exposed(exposure, offset)
         z, given = _checks.logits(z), offset
         rows, width = z.shape if z.ndim == 2 else (z.shape[0], 1)
         z, offset = self._offset(z, offset, rows, self.outputs(width))
         if offset is not None:
-            z = z.reshape(rows, width).copy()
-            z[:, : offset.shape[1]] += offset
+            z = self._shifted(z.reshape(rows, width), offset)
         return self.distribution_class(self.plain, z, given)
 
     # ---- fits without a network ----
@@ -425,7 +468,7 @@ class Loss:
     def _used_rows(self, z, y, weights):
         """Logits (n, width), y (n, columns) and weights of the rows with a weight > 0, in float64, checked."""
         z, y, _, rows, _, width = self._ready(z, y)
-        w = np.ones(rows) if weights is None else _checks.weights(weights, rows, F64)
+        w = self._row_weights(np.ones(rows) if weights is None else weights, y, rows, F64)
         self._weigh(w)
         self.check_support(y, w, width)
         seen = w > 0
@@ -442,19 +485,20 @@ class Loss:
             row = int(np.argmax(wrong))
             raise ValueError(self._explain(_native.BAD_LOGIT, row, z, None, weights))
 
-    def start(self, y, *, weights=None, offset=None, width=None):
+    def start(self, y, *, weights=None, offset=None, exposure=None, width=None):
         """Logits (width,) of the best constant head for targets ``y``, in float64: where training should begin.
 
         Closed form, then (with an offset) Fisher scoring. Where the best constant is infinite (no event, an absent
         class) half an observation is added. ValueError if the weights are all 0.
         """
+        offset = self.exposed(exposure, offset)
         a = _checks.real_array("y", y)
         rows = len(a) if a.ndim else 0
         if width is None:
             width = self.width(a.shape[1] // self._y_columns(1) if a.ndim == 2 else 1)
         outputs = self.outputs(width)
         y, kind = self._target(y, rows, outputs, width, F64)
-        w = np.ones(rows) if weights is None else _checks.weights(weights, rows, F64)
+        w = self._row_weights(np.ones(rows) if weights is None else weights, y, rows, F64)
         if not self._weigh(w) > 0:
             raise ValueError("there is no best constant without a row of positive weight")
         self.check_support(y, w, width)
@@ -464,6 +508,10 @@ class Loss:
             offset = np.full((rows, width), offset) if np.ndim(offset) == 0 else np.asarray(offset, F64)
             return self._scored(z, y[seen], w[seen], offset[seen])
         return z if self._start_is_exact else self._scored(z, y[seen], w[seen], None)
+
+    def best_constant(self, y, *, weights=None, offset=None, width=None):
+        """Logits (width,) of the most likely constant head: `start`, where that is exact."""
+        return self.start(y, weights=weights, offset=offset, width=width)
 
     def _scored(self, z, y, w, offset):
         """The best constant logits, next to an offset or not, by Fisher scoring from ``z`` with halved steps.
@@ -475,6 +523,11 @@ class Loss:
         if not self._start_is_exact:
             reach += 30.0
         low, high = z - reach, z + reach
+        if offset is not None and np.isfinite(self.domain).any():  # every row must stay inside the domain of the link
+            least, most, inside = offset.min(0), offset.max(0), 1e-3 * (1 + np.abs(z[:columns]))
+            low[:columns] = np.maximum(low[:columns], self.domain[0] - least + inside)
+            high[:columns] = np.minimum(high[:columns], self.domain[1] - most - inside)
+            z = np.clip(z, low, high)
 
         def value_at(z):
             return self.plain.nll(np.tile(z, (len(y), 1)), y, weights=w, offset=offset)
@@ -503,7 +556,7 @@ class Loss:
         """
         rows = len(np.asarray(y)) if np.ndim(y) else 0
         y, _ = self._target(y, rows, self.outputs(width), width, np.dtype(dtype))
-        self.check_support(y, None if weights is None else _checks.weights(weights, rows, np.dtype(dtype)), width)
+        self.check_support(y, self._row_weights(weights, y, rows, np.dtype(dtype)), width)
         return y
 
     # ---- errors ----
@@ -586,8 +639,7 @@ class Bound:
                 "memory at each call"
             )
         self.z, self.loss, self.reduction = z, loss, reduction
-        if weights is not None:
-            weights = _checks.weights(weights, rows, z.dtype)
+        weights = loss._row_weights(weights, y, rows, z.dtype)
         z, offset = loss._offset(z, offset, rows, outputs)
         if z is not given:
             raise ValueError(f"{type(loss).__name__} cannot bind an offset: add it to the logits")

@@ -288,6 +288,13 @@ def use_isa(name=""):
     _check(lib.ps_use_isa(name.encode()), lambda status: f"instruction set {name!r}: this machine runs {isas()}")
 
 
+if available and os.environ.get("PYSCRATCH_ISA"):
+    try:
+        use_isa(os.environ["PYSCRATCH_ISA"])
+    except ValueError as error:
+        raise ValueError(f"PYSCRATCH_ISA: {error}") from None
+
+
 def threads():
     """How many threads a call may use."""
     return lib.ps_threads()

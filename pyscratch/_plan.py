@@ -143,14 +143,16 @@ class PythonBody:
 class Head:
     """The loss of a batch whose rows are gathered into buffers, through the loss's own methods."""
 
-    base = 0.0  # terms in y alone that `value` leaves out, summed over all rows
-
     def __init__(self, loss, rows, width, capacity):
         self.loss, self.kind, self.width, self.outputs = loss, rows.kind, width, loss.outputs(width)
         self.sources = (rows.y, rows.weights, rows.offset)
         self.buffers = [
             None if array is None else np.zeros((capacity, *array.shape[1:]), array.dtype) for array in self.sources
         ]
+
+    def base(self, rows):
+        """The terms in y alone that `value` leaves out, summed over the used rows."""
+        return 0.0
 
     def gather(self, order):
         count = len(order)
@@ -192,7 +194,9 @@ class BoundHead(Head):
         if offset is not None and loss._offset(body.z, offset, capacity, self.outputs)[0] is not body.z:
             self.added, offset = offset, None  # a family that takes its offset with the logits
         self.call = _native.bind_batch(loss, self.outputs, width, body.z, offset, rows.kind, y, weights, body.g)
-        self.base = _base(loss, rows, width)
+
+    def base(self, rows):
+        return _base(self.loss, rows, self.width)
 
     def value(self, z, count, scale):
         if self.added is not None:
@@ -234,13 +238,14 @@ class UserLoss:
             row = int(np.argmax(bad))
             raise ValueError(f"y[{row}] = {y[row]}: targets must be finite (a missing one: give the row weight 0)")
 
+    _shifted = Loss._shifted
+
     def _weight(self, rows, y, weights):
         return float(rows) if weights is None else float(weights.sum(dtype=np.float64))
 
     def nll_and_grad(self, z, y, *, weights=None, offset=None, reduction="total", gradient=True):
         if offset is not None:
-            z = z.copy()
-            z[:, : offset.shape[1]] += offset
+            z = self._shifted(z, offset)
         nll = np.asarray(self.loss.nll(z, y), np.float64)
         grad = np.array(self.loss.grad(z, y), z.dtype, ndmin=2) if gradient else z
         if nll.shape != (len(z),) or grad.shape != z.shape:
@@ -258,8 +263,7 @@ class UserLoss:
 
     def mean(self, z, *, offset=None):
         if offset is not None:
-            z = z.copy()
-            z[:, : offset.shape[1]] += offset
+            z = self._shifted(z, offset)
         return self.loss.mean(z) if hasattr(self.loss, "mean") else self.loss.link(z)
 
 
@@ -283,6 +287,10 @@ def _bound(net):
 
 def prepare(net, rows, batch_size, optimizer, slots):
     """The `Plan` of a fit: in C if everything is ours."""
+    if isinstance(optimizer, optimizers.LBFGS):
+        from pyscratch._lbfgs import FullBatchPlan
+
+        return FullBatchPlan(net, rows, batch_size, optimizer, slots)
     ours = _bound(net) and type(optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.AdamW)
     return (EpochPlan if ours else Plan)(net, rows, batch_size, optimizer, slots)
 
@@ -295,7 +303,8 @@ class Plan:
     """
 
     def __init__(self, net, rows, batch_size, optimizer, slots):
-        self.net, self.used, self.X, self.batch_size = net, rows.used, rows.X, min(batch_size, len(rows.used))
+        self.net, self.rows, self.used, self.X = net, rows, rows.used, rows.X
+        self.batch_size = min(batch_size, len(rows.used))
         self.weight = rows.weight(net.head)
         self.mean_weight = self.weight / len(rows.used)
         self.optimizer = optimizer
@@ -310,17 +319,26 @@ class Plan:
             self.head = BoundHead(loss, rows, net.width, capacity, self.body)
         else:
             self.head = (HookHead if _hooked(loss) else Head)(loss, rows, net.width, capacity)
-        self.base = self.head.base
+        self.base = self.head.base(rows)
         self.update = optimizer.bind(net.values, net.gradients, slots)
 
     def _rates(self, batches):
         """The learning rate of each batch of the next epoch."""
-        rate, history = self.optimizer.learning_rate, self.net.history
+        rate = self.optimizer.learning_rate
         if not isinstance(rate, Schedule):
             return np.full(batches, float(rate))
-        done = (self.net.steps + 1.0 + np.arange(batches)) / batches
-        watched = (history.validation_nll or history.nll) if history else []
-        return np.require(np.broadcast_to(rate.rates(done, list(watched)), (batches,)), np.float64, "CA")
+        watched = next(iter(self.net._watched.values()), [])
+        return np.require(np.broadcast_to(rate.rates(self._done(batches), list(watched)), (batches,)), float, "CA")
+
+    def _done(self, batches):
+        """Epochs that will be done after each batch of the next one, since the optimizer's state was made."""
+        return (self.net.steps + 1.0 + np.arange(batches)) / batches
+
+    def train(self, epochs, shuffle, finished):
+        """Epoch after epoch, until ``finished(total)`` or there were enough; may return why it ended."""
+        for _ in range(epochs):
+            if finished(self.epoch(self.net.rng.permutation(self.used) if shuffle else self.used)):
+                break
 
     def epoch(self, order):
         """Takes a step on each batch of the rows in `order`; returns the Total of the epoch."""
@@ -347,8 +365,16 @@ class Plan:
         try:
             self._tell(self.net.steps)
             return self._step(order, self.rate if rate is None else rate)
+        except ValueError:
+            self._check_targets()
+            raise
         finally:
             self._tell(None)
+
+    def _check_targets(self):
+        """A target that was changed since the checks is an error that names its row."""
+        y, weights, _ = self.rows.part(slice(None))
+        self.net.head.check_support(y, weights, self.net.width)
 
     def _tell(self, step):
         """Tells the layers that want to know which training step it is (None: no more)."""
@@ -357,16 +383,22 @@ class Plan:
                 layer.training(step, place)
 
     def _step(self, order, rate):
-        count, net, body = len(order), self.net, self.body
+        value = self._gradient(order, 1.0 / (len(order) * self.mean_weight))
+        if value is not None:
+            self.net.gather()
+            self._move(rate)
+            self.net.scatter()
+        return value
+
+    def _gradient(self, order, scale):
+        """Σ w nll of some rows, and `scale` times its gradient in the network's; None when it is not finite."""
+        count, body = len(order), self.body
         self.X.take(order, 0, body.x[:count], "clip")
         self.head.gather(order)
-        value, g = self.head.value(body.forward(count), count, 1.0 / (count * self.mean_weight))
+        value, g = self.head.value(body.forward(count), count, scale)
         if not math.isfinite(value):
             return None
         body.backward(count, g)
-        net.gather()
-        self._move(rate)
-        net.scatter()
         return value
 
     def _move(self, rate):
@@ -423,6 +455,7 @@ class EpochPlan(Plan):
         if status == _native.NOT_FINITE:
             raise Diverged(batch + 1)
         if status in (_native.BAD_TARGET, _native.BAD_LOGIT):  # nothing changed: the Python path says which row and why
+            self._check_targets()
             Plan._bind(self, *self.given)
             self.step(order[batch * self.batch_size : (batch + 1) * self.batch_size])
         _native._check(status)

@@ -1,11 +1,8 @@
 """The loop of `Network.fit`, shared by the library and the reference: epochs, early stopping, history, progress."""
 
 import math
-import operator
 import sys
 import time
-
-import numpy as np
 
 from pyscratch._plan import Diverged
 
@@ -22,11 +19,12 @@ class History:
     validation_nll : list of float
         Mean nll of the held-out rows after each epoch; empty without `validation`.
     learning_rate, seconds : list of float
-        Of each epoch.
+        Of each epoch; the rate is NaN with `LBFGS`, which has none.
     best_epoch : int or None
         The epoch, counted from 1, with the lowest validation nll (by more than `min_delta`); None without `validation`.
     stopped : str
-        Why the fit ended: "epochs", "patience", "callback", or "error" (also after an interrupt).
+        Why the fit ended: "epochs", "patience", "callback", or "error" (also after an interrupt); with `LBFGS` also
+        "converged", or "line search" when the loss could not be made lower along its last direction.
     """
 
     def __init__(self):
@@ -72,31 +70,46 @@ def keep(place, values):
     return place
 
 
+class Run:
+    """What happens between the epochs of a fit: history, early stopping, callbacks, progress."""
+
+    def __init__(self, net, plan, held_out, epochs, patience, min_delta, callbacks, progress):
+        self.net, self.plan, self.held_out, self.callbacks = net, plan, held_out, callbacks
+        self.history = net.history = History()
+        self.watch = Watch(self.history, patience, min_delta) if held_out else None
+        self.watched = net._watch("validation_nll" if held_out else "nll")
+        self.line = Progress(epochs, progress)
+        self.good = net.values.copy()
+        self.begin = time.perf_counter()
+
+    def finished(self, total):
+        """Takes note of an epoch and its Total; True when it is to be the last."""
+        history = self.history
+        self.good = keep(self.good, self.net.values)
+        history.nll.append(total.mean)
+        history.learning_rate.append(self.plan.rate)
+        if self.held_out:
+            history.validation_nll.append(self.net._total(self.held_out).mean)
+            self.watch.better(history.validation_nll[-1], self.net.values)
+        self.watched.append((history.validation_nll or history.nll)[-1])
+        history.seconds.append(time.perf_counter() - self.begin)
+        self.line.show(history)
+        asked = [callback(self.net, history) is True for callback in self.callbacks]  # every callback runs
+        over = any(asked) or bool(self.watch and self.watch.over)
+        if over:
+            history.stopped = "callback" if any(asked) else "patience"
+        self.begin = time.perf_counter()
+        return over
+
+
 def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks, progress):
     """Trains `net` for at most `epochs`; see `Network.fit` for what may happen. Returns the History."""
-    history = net.history = History()
-    watch = Watch(history, patience, min_delta) if held_out else None
-    line = Progress(epochs, progress)
-    good = net.values.copy()
+    run = Run(net, plan, held_out, epochs, patience, min_delta, callbacks, progress)
+    history = run.history
     try:
-        history.stopped = "epochs"
-        for _ in range(epochs):
-            begin = time.perf_counter()
-            total = plan.epoch(net.rng.permutation(plan.used) if shuffle else plan.used)
-            good = keep(good, net.values)
-            history.nll.append(total.mean)
-            history.learning_rate.append(plan.rate)
-            if held_out:
-                history.validation_nll.append(net._total(held_out).mean)
-                watch.better(history.validation_nll[-1], net.values)
-            history.seconds.append(time.perf_counter() - begin)
-            line.show(history)
-            asked = [callback(net, history) is True for callback in callbacks]  # every callback runs
-            if any(asked) or (watch and watch.over):
-                history.stopped = "callback" if any(asked) else "patience"
-                break
+        history.stopped = plan.train(epochs, shuffle, run.finished) or history.stopped
     except Diverged as error:
-        net.values[...] = good
+        net.values[...] = run.good
         net._forget()
         history.stopped = "error"
         raise FloatingPointError(_told(error, len(history), plan.rate)) from None
@@ -105,19 +118,19 @@ def run(net, plan, held_out, *, epochs, shuffle, patience, min_delta, callbacks,
         raise
     finally:
         net.scatter()
-        line.end()
-    if watch and watch.weights is not None:
-        net.values[...] = watch.weights
+        run.line.end()
+    if run.watch and run.watch.weights is not None:
+        net.values[...] = run.watch.weights
         net.scatter()
     return history
 
 
 def _told(error, epochs, rate):
     """What to say about a fit that diverged after so many good epochs."""
+    lower = f"try a lower learning rate than {rate:g}, " if rate == rate else ""
     return (
         f"fit stopped: {error.what} not finite in epoch {epochs + 1}, batch {error.batch}; the weights are those of "
-        f"{f'epoch {epochs}' if epochs else 'before the fit'}. Standardise X, try a lower learning rate than {rate:g}, "
-        f"or look for outliers in y"
+        f"{f'epoch {epochs}' if epochs else 'before the fit'}. Standardise X, {lower}or look for outliers in y"
     )
 
 
@@ -148,14 +161,3 @@ class Progress:
         if self.length:
             self.stream.write("\n")
             self.stream.flush()
-
-
-def whole(name, value, least):
-    """A whole number of at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if isinstance(value, (bool, np.bool_)) or number < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
-    return number

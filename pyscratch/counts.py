@@ -138,7 +138,17 @@ def _mass_sum(k, rate, direction):
     return total
 
 
-class NegativeBinomial(Count):
+class _Tailed(Count):
+    """Counts whose `_tail` is accurate on its own side of the mean: the other side is its complement."""
+
+    def _cdf(self, y):
+        return np.where(np.floor(y) < self._moments[0], self._tail(y, False), 1 - self._tail(y, True))
+
+    def _sf(self, y):
+        return np.where(np.floor(y) < self._moments[0], 1 - self._tail(y, False), self._tail(y, True))
+
+
+class NegativeBinomial(_Tailed):
     """Negative binomial counts, by the incomplete beta function.
 
     Not by scipy.stats.nbinom: its argument r / (r + mean) has lost the mean where the concentration r is large.
@@ -165,13 +175,9 @@ class NegativeBinomial(Count):
             first = special.betainc(a, b, q) if upper else special.betainc(b, a, p)
             second = special.betaincc(b, a, p) if upper else special.betaincc(a, b, q)
         tail = np.where(q < p, first, second) if upper else np.where(p < q, first, second)
-        return np.where(k < 0, float(upper), tail) + 0 * k
+        tail = np.where(k == math.inf, float(not upper), tail)
+        return np.where(k < 0, float(upper), np.where(np.isnan(k), k, tail))
 
-    def _cdf(self, y):
-        return self._tail(y, False)
-
-    def _sf(self, y):
-        return self._tail(y, True)
 
     def _minus_log_cf(self, s):
         mean, r = self._arguments
@@ -180,3 +186,96 @@ class NegativeBinomial(Count):
     def _gap(self, y):
         mean, r = self._arguments
         return mean * (1 + y / r)
+
+
+class Binomial(_Tailed):
+    """How many of each row's trials succeed: of one trial, or of ``distribution.of(trials)``.
+
+    ``log_prob`` takes pairs (successes, failures), as the loss does, whatever the number of trials; so does ``sample``
+    return them.
+    """
+
+    trials = 1.0
+
+    def of(self, trials):
+        """The distributions of so many trials: a whole number >= 0, or one for each mean, in its shape."""
+        n = np.asarray(trials, float)
+        if n.ndim and n.shape != self._shape:
+            raise ValueError(f"trials must be a number or have shape {self._shape}, not {n.shape}")
+        if not np.all((n >= 0) & (n == np.floor(n)) & np.isfinite(n)):
+            raise ValueError(f"trials must be whole numbers >= 0, not {trials!r}")
+        other = type(self)(self.loss, self.z, self.offset)
+        other.trials = n
+        return other
+
+    def __getitem__(self, rows):
+        part = super().__getitem__(rows)
+        part.trials = self.trials if np.ndim(self.trials) == 0 else self.trials[np.atleast_1d(np.r_[rows])]
+        return part
+
+    def _observed(self, y):
+        yes, no = np.hsplit(y.reshape(len(y), -1), 2)
+        return self.of((yes + no).reshape(self._shape)), yes.reshape(self._shape)
+
+    @property
+    def mean(self):
+        """Trials · probability."""
+        return self.loss.mean(self.z) * np.asarray(self.trials, self.z.dtype)
+
+    @property
+    def variance(self):
+        """Trials · probability · (1 − probability)."""
+        return self.loss.variance(self.z) * np.asarray(self.trials, self.z.dtype)
+
+    @property
+    def _moments(self):
+        z = self.z.astype(float)
+        return self.loss.mean(z) * self.trials, np.sqrt(self.loss.variance(z) * self.trials)
+
+    @property
+    def _highest(self):
+        return np.where(self._shares[1] > 0, self.trials, 0.0) + 0 * self._shares[1]
+
+    @cached_property
+    def _shares(self):
+        """Probabilities of a failure and of a success, each without cancellation where the link is symmetric."""
+        z = self.z.astype(float)
+        yes = self.loss.mean(z)
+        mirrored = self.loss.link in ("logit", "probit", "cauchit")
+        return (self.loss.mean(-z) if mirrored else 1 - yes), yes
+
+    @property
+    def mode(self):
+        """The largest whole number up to (trials + 1) · probability, and no more than there are trials."""
+        return np.minimum(np.floor((self.trials + 1) * self._shares[1]), self.trials)
+
+    def _drawn(self, rng, size):
+        return self.loss._draw(rng, self._arguments[0], size, self.trials)
+
+    def _tail(self, k, upper):
+        """P(Y <= k), or P(Y > k) if ``upper``, by the incomplete beta function."""
+        special = scipy("special", self._what)
+        (no, yes), n, k = self._shares, self.trials, np.floor(k)
+        inside = (k >= 0) & (k < n)
+        a, b = np.where(inside, k + 1, 1.0), np.where(inside, n - k, 1.0)
+        small = yes < no
+        if upper:
+            tail = np.where(small, special.betainc(a, b, yes), special.betaincc(b, a, no))
+        else:
+            tail = np.where(small, special.betaincc(a, b, yes), special.betainc(b, a, no))
+        outside = np.where(np.isnan(k), k, np.where(k < 0, float(upper), float(not upper)))
+        return np.where(inside, tail, outside)
+
+
+    def _log_mass(self, k, rows):
+        z, n = self._observations[rows], np.broadcast_to(np.asarray(self.trials), self._shape).ravel()[rows]
+        pairs = np.maximum(np.stack([k, n - k], -1), 0)
+        nll = self.loss.nll(np.tile(z, (len(k), 1)), pairs.reshape(-1, 2), reduction="none").reshape(k.shape)
+        return np.where((k >= 0) & (k <= n), -nll, -np.inf)
+
+    def _minus_log_cf(self, s):
+        no, yes = self._shares
+        return -self.trials * np.log1p(-4 * s * yes * no)
+
+    def _gap(self, y):  # the mass at y times this is E (mean − Y) 1(Y <= y), which is (n − y) p times the mass
+        return (self.trials - y) * self._shares[1]

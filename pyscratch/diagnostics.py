@@ -54,7 +54,7 @@ class _Rows:
     def null(self, null):
         """Logits of the best constant head for each row, without the offset."""
         if null is None:
-            null = self.loss.plain.start(self.y, weights=self.w, offset=self.offset, width=self.width)
+            null = self.loss.plain.best_constant(self.y, weights=self.w, offset=self.offset, width=self.width)
         null = np.asarray(null, F64)
         if null.shape != (self.width,):
             raise ValueError(f"null must hold the {self.width} logits of a constant head, not shape {null.shape}")

@@ -131,7 +131,10 @@ class Distribution:
         """
         shape = self._target_shape
         size = () if size is None else (size,) if isinstance(size, (int, np.integer)) else tuple(size)
-        return self.loss._draw(np.random.default_rng(rng), *self._arguments, size=size + shape)
+        return self._drawn(np.random.default_rng(rng), size + shape)
+
+    def _drawn(self, rng, size):
+        return self.loss._draw(rng, *self._arguments, size=size)
 
     @property
     def _target_shape(self):

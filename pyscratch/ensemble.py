@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 
 from pyscratch import _native
-from pyscratch._training import whole
+from pyscratch._checks import whole
 from pyscratch.network import Network
 
 __all__ = ["Ensemble", "Mixture"]
@@ -53,12 +53,12 @@ class Ensemble:
         """The loss that the members share."""
         return self.networks[0].loss
 
-    def fit(self, X, y, **settings):
+    def fit(self, X, y=None, **settings):
         """Trains every member on (X, y) with the settings of `Network.fit`; returns the list of their histories.
 
         As many members at a time as `threads` allows. ``callbacks`` are called from the members' threads as
         ``callback(net, history)``. An error of a member is raised when the others have ended; Ctrl-C ends all at the
-        last finished batch.
+        last finished batch. Batches in place of (X, y) come from a function that each member calls by itself.
         """
         settings.setdefault("progress", False)
         workers = min(len(self), max(_native.threads() if _native.available else 1, 1))
@@ -75,30 +75,32 @@ class Ensemble:
                 raise
         return [run.result() for run in runs]
 
-    def predict(self, X, *, offset=None):
+    def predict(self, X, *, offset=None, exposure=None):
         """Mean of the mixture, in the shape of `Network.predict`."""
-        return np.mean([net.predict(X, offset=offset) for net in self.networks], axis=0)
+        return np.mean([net.predict(X, offset=offset, exposure=exposure) for net in self.networks], axis=0)
 
-    def predict_class(self, X, *, offset=None):
+    def predict_class(self, X, *, offset=None, exposure=None):
         """The most probable class under the mixture; TypeError as in `Network.predict_class`."""
+        offset = self.networks[0]._exposed(exposure, offset)
         self.networks[0].predict_class(X[:0], offset=None if offset is None else offset[:0])
         mean = self.predict(X, offset=offset)
         return np.argmax(mean, axis=1) if mean.ndim == 2 else (mean > 0.5).astype(np.int64)
 
-    def distribution(self, X, *, offset=None):
+    def distribution(self, X, *, offset=None, exposure=None):
         """The `Mixture` of the members' distributions, with equal weights."""
-        return Mixture([net.distribution(X, offset=offset) for net in self.networks])
+        return Mixture([net.distribution(X, offset=offset, exposure=exposure) for net in self.networks])
 
-    def score(self, X, y, *, weights=None, offset=None):
+    def score(self, X, y, *, weights=None, offset=None, exposure=None):
         """Mean log-likelihood per row under the mixture, −Σwℓ/Σw: at least the mean of the members' scores.
 
         Rows of weight 0 do not count.
         """
+        offset = self.networks[0]._exposed(exposure, offset)
         if weights is None:
             return float(np.mean(self.distribution(X, offset=offset).log_prob(y)))
         weights = np.asarray(weights, float)
         used = np.flatnonzero(weights)
-        offset = None if offset is None or np.ndim(offset) == 0 else np.asarray(offset)[used]
+        offset = offset if np.ndim(offset) == 0 else np.asarray(offset)[used]
         rows = self.distribution(np.asarray(X)[used], offset=offset).log_prob(np.asarray(y)[used])
         return float(np.sum(weights[used] * rows) / np.sum(weights[used]))
 

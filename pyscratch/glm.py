@@ -6,10 +6,10 @@ standard errors.
 
 import numpy as np
 
-from pyscratch import _data
+from pyscratch import _data, _native
 from pyscratch.layers import Dense
 
-__all__ = ["covariance", "fit"]
+__all__ = ["covariance", "dispersion", "fit"]
 
 _CLOSE = 1e-10  # a step is small when it moves no linear combination of coefficients by more than this many errors
 _FREE_DISPERSION = ("gaussian", "gamma")  # likelihoods whose dispersion is estimated
@@ -34,6 +34,8 @@ class _Model:
             "weights": None if weights is None else weights.astype(np.float64),
             "offset": None if offset is None else offset.astype(np.float64),
         }
+        pairs = self.loss.target == _native.PAIRS  # successes and failures: the Fisher information is that of one trial
+        self.trials = self.y.sum(axis=1) if pairs else 1.0
         if len(x) < self.A.shape[1]:
             raise ValueError(f"{len(x)} rows cannot tell {self.A.shape[1]} coefficients apart")
 
@@ -56,7 +58,7 @@ class _Model:
         z = self.logits(coefficients)
         if kind == "observed":
             return self.loss.curvature(z, self.y, **self.given)[:, 0]
-        return self.loss.fisher(z, **self.given)[:, 0]
+        return self.loss.fisher(z, **self.given)[:, 0] * self.trials
 
     def step(self, coefficients):
         """A step of Fisher scoring, by least squares on weighted rows: (step, its length in standard errors)."""

@@ -8,9 +8,10 @@ import numbers
 import numpy as np
 
 from pyscratch import _data, _native, _plan, _storage, _training, glm, layers, losses, optimizers
+from pyscratch._checks import whole
 from pyscratch._loss import Loss
 from pyscratch._predictor import BLOCK, Forward, Predictor
-from pyscratch._training import whole
+from pyscratch._stream import Stream, StreamPlan
 from pyscratch.layers import Layer
 from pyscratch.optimizers import Optimizer
 from pyscratch.schedules import Schedule
@@ -74,6 +75,7 @@ class Network:
         self.rng = np.random.default_rng(rng)
         self.history = self.optimizer = self._body = None
         self.steps, self._slots, self._stopped = 0, {}, False
+        self._watched = {}  # what a schedule sees: "nll" or "validation_nll", a list with one number per epoch
         self._started = False  # whether the last bias was set to the best constant, or the weights were trained
         self._place()
         for layer in self.layers:
@@ -163,7 +165,7 @@ class Network:
 
     # ---- forward and backward ----
 
-    def forward(self, X, *, offset=None):
+    def forward(self, X, *, offset=None, exposure=None):
         """Logits (n, width) of the features X (n, n_in), in the network's dtype; the layers keep what `backward` needs.
 
         ``offset`` (n,) or (n, d) is added to the first d logits. TypeError and ValueError as in `fit`.
@@ -171,7 +173,8 @@ class Network:
         x = _data.features(self, X)
         for layer in self.layers:
             x = layer.forward(x)
-        return _added(self._checked_logits(x, len(x)), _data.offsets(self, offset, len(x)))
+        z, offset = self._checked_logits(x, len(x)), _data.offsets(self, self._exposed(exposure, offset), len(x))
+        return z if offset is None else self.head._shifted(z, offset)
 
     def backward(self, g):
         """From g (n, width) = d loss / d logits of the last `forward`: fills the gradients, returns d loss / d X."""
@@ -217,13 +220,13 @@ class Network:
 
     # ---- prediction ----
 
-    def predict(self, X, *, offset=None):
+    def predict(self, X, *, offset=None, exposure=None):
         """The mean of the assumed distribution: (n,) for one output, (n, d) otherwise, (n, K) for Categorical.
 
         X (n, n_in) is finite and real, computed in the network's dtype; ``offset`` (n,) or (n, d) is added to the first
         logits. TypeError for what is no real array, ValueError for shapes, NaN and infinities (with row and column).
         """
-        z, offset = self._located(X, offset)
+        z, offset = self._located(X, self._exposed(exposure, offset))
         return self.head.mean(z, offset=offset)
 
     def predictor(self, rows=1):
@@ -233,33 +236,41 @@ class Network:
         """
         return Predictor(self, whole("rows", rows, 1))
 
-    def predict_class(self, X, *, offset=None):
+    def predict_class(self, X, *, offset=None, exposure=None):
         """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 for Bernoulli.
 
         TypeError for a loss without classes.
         """
-        mean = self.predict(X, offset=offset)
+        mean = self.predict(X, offset=offset, exposure=exposure)
         if getattr(self.loss, "likelihood", "") == "bernoulli":
             return (mean > 0.5).astype(np.int64)
         if getattr(self.loss, "target", None) == _native.LABELS:
             return np.argmax(mean, axis=1)
         raise TypeError(f"{self.loss!r} has no classes: predict_class needs Categorical or Bernoulli, use predict")
 
-    def distribution(self, X, *, offset=None):
+    def distribution(self, X, *, offset=None, exposure=None):
         """The whole assumed distribution of each row's y, as an object: mean, std, log_prob, sample, quantile, ..."""
-        z, offset = self._located(X, offset)
+        z, offset = self._located(X, self._exposed(exposure, offset))
         if not hasattr(self.head, "distribution"):
             raise TypeError(f"{type(self.loss).__name__} does not say distribution(z)")
         return self.head.distribution(z, offset=offset)
 
-    def score(self, X, y, *, weights=None, offset=None):
+    def score(self, X, y, *, weights=None, offset=None, exposure=None):
         """Mean log-likelihood per row, −Σwℓ/Σw, all constants included: higher is better; a density may exceed one.
 
         The plain likelihood, without class weights and smoothing. y, ``weights`` and ``offset`` as in `fit`; rows of
         weight 0 are not read. Raises as `fit` does.
         """
-        rows = _data.rows(self, X, y, weights, offset)
+        rows = _data.rows(self, X, y, weights, self._exposed(exposure, offset))
         return -self._total(rows).mean
+
+    def _exposed(self, exposure, offset):
+        """The offset that an exposure makes; see `Loss.exposed`."""
+        if exposure is None:
+            return offset
+        if not hasattr(self.head, "exposed"):
+            raise TypeError(f"{type(self.loss).__name__} does not take an exposure: use offset")
+        return self.head.exposed(exposure, offset)
 
     def _located(self, X, offset):
         X = _data.features(self, X)
@@ -277,10 +288,11 @@ class Network:
     def fit(
         self,
         X,
-        y,
+        y=None,
         *,
         weights=None,
         offset=None,
+        exposure=None,
         epochs=100,
         batch_size=128,
         optimizer=None,
@@ -296,14 +308,17 @@ class Network:
 
         Parameters
         ----------
-        X : array (n, n_in)
-            Finite and real; used without a copy if it is C-contiguous and of the network's dtype. Standardise it.
+        X : array (n, n_in), or batches
+            Finite and real; used without a copy if it is C-contiguous and of the network's dtype, also as a
+            ``np.memmap``. Standardise it. Without y: batches of data that is larger than memory, see Notes.
         y : array
             Targets as the loss takes them, (n,) or (n, d), checked once before the first step. Leave it raw.
         weights : array (n,), optional
             Finite, >= 0. Rows of weight 0 are left out before anything else, their X and y are not read.
         offset : array (n,) or (n, d), optional
             Added to the first logits, such as log(exposure) for counts.
+        exposure : array (n,), optional
+            Of counts with a log link: how long or how much was watched, > 0; an offset of its logarithm.
         epochs, batch_size : int
             The last batch of an epoch may be smaller.
         optimizer : Optimizer, optional
@@ -311,7 +326,7 @@ class Network:
             when the class is that of the fit before, else it begins anew.
         validation : (X, y), (X, y, weights), dict or float, optional
             Held-out rows; a dict has the keys X, y, weights, offset; a number in (0, 1) is a share of the rows, drawn
-            from `rng` before epoch 1.
+            from `rng` before epoch 1, anew in each fit.
         patience : int, optional
             Stop when the validation nll has not improved by more than ``min_delta`` for so many epochs; the weights of
             the best epoch are restored. None: no early stopping, the last weights stay.
@@ -346,6 +361,13 @@ class Network:
         -----
         The gradient of a batch is Σ w g / (rows in it · mean weight of the training set), an unbiased estimate of the
         gradient of Σwℓ/Σw over the training set, whatever the weights in the batch.
+
+        ``fit(batches)`` takes a step on each batch as it comes: ``batches`` is a function without arguments that gives
+        an iterator, such as a generator function, or an iterable that can be gone through once per epoch. A batch is
+        (X, y), (X, y, weights), or a dict with offset too; its rows are checked as it comes, and an error names it by
+        number. ``batch_size`` and ``shuffle`` then mean nothing, the first batch gives the best constant, validation is
+        data rather than a share, and weights should have a mean of about 1, for nobody knows it before the end.
+        Schedules move with every batch where ``len(batches)`` is known, and from epoch to epoch where it is not.
         """
         epochs, batch_size = whole("epochs", epochs, 0), whole("batch_size", batch_size, 1)
         patience = None if patience is None else whole("patience", patience, 1)
@@ -358,6 +380,28 @@ class Network:
         for index, callback in enumerate(callbacks):
             if not callable(callback):
                 raise TypeError(f"callbacks[{index}] = {callback!r} cannot be called: callback(net, history)")
+        offset, given = self._exposed(exposure, offset), self.head
+        try:
+            if y is None:
+                plan, held_out = self._on_batches(X, weights, offset, epochs, optimizer, validation, start)
+            else:
+                plan, held_out = self._on_arrays(X, y, weights, offset, batch_size, optimizer, validation, start)
+            return _training.run(
+                self,
+                plan,
+                held_out,
+                epochs=epochs,
+                shuffle=shuffle,
+                patience=patience,
+                min_delta=float(min_delta),
+                callbacks=callbacks,
+                progress=progress,
+            )
+        finally:
+            self.head = given  # balanced class weights are those of one fit
+
+    def _on_arrays(self, X, y, weights, offset, batch_size, optimizer, validation, start):
+        """The plan of a fit to arrays, and the held-out rows; the last place where an error changes nothing."""
         rows = _data.rows(self, X, y, weights, offset)
         held_out = None
         if isinstance(validation, numbers.Real):
@@ -366,40 +410,52 @@ class Network:
             held_out = _data.held_out(self, validation)
         if not len(rows.used):
             raise ValueError("there are no rows to fit (X is empty, or every weight is 0)")
+        if hasattr(self.head, "balanced"):
+            y, weights, _ = rows.part(rows.used)
+            self.head = self.head.balanced(y, weights, self.width)
         if not rows.weight(self.head) > 0:
             raise ValueError("class_weights are 0 for every class in y: there is nothing to fit")
         if start and not self._started and self._can_start():
             self._start(rows)
+        self._begin(optimizer)
+        return _plan.prepare(self, rows, batch_size, optimizer, list(self._slots.values())), held_out
+
+    def _on_batches(self, batches, weights, offset, epochs, optimizer, validation, start):
+        """The plan of a fit to batches, and the held-out rows."""
+        stream = Stream(batches, epochs)
+        if weights is not None or offset is not None:
+            raise TypeError("weights and offset belong into the batches: (X, y, weights), or a dict with offset")
+        if getattr(self.head, "class_weights", None) == "balanced":
+            raise ValueError('class_weights="balanced" needs all targets at once: give arrays, or the numbers')
+        if isinstance(validation, numbers.Real):
+            raise ValueError("validation must be held-out data, (X, y): a share of batches cannot be drawn")
+        if isinstance(optimizer, optimizers.LBFGS):
+            raise ValueError("LBFGS needs all rows in every step: give arrays, or an optimizer such as Adam")
+        held_out = None if validation is None else _data.held_out(self, validation)
+        start = start and not self._started and self._can_start()
+        self._begin(optimizer)
+        return StreamPlan(self, stream, optimizer, list(self._slots.values()), start), held_out
+
+    def _begin(self, optimizer):
         self._started = True
         self._take(optimizer)
         self.gather()
         self._stopped = False
-        plan = _plan.prepare(self, rows, batch_size, optimizer, list(self._slots.values()))
-        return _training.run(
-            self,
-            plan,
-            held_out,
-            epochs=epochs,
-            shuffle=shuffle,
-            patience=patience,
-            min_delta=float(min_delta),
-            callbacks=callbacks,
-            progress=progress,
-        )
 
-    def fit_exact(self, X, y, *, weights=None, offset=None, steps=100):
+    def fit_exact(self, X, y, *, weights=None, offset=None, exposure=None, steps=100):
         """Maximum likelihood of a network that is one Dense layer with one logit; see `pyscratch.glm.fit`."""
-        return glm.fit(self, X, y, weights=weights, offset=offset, steps=steps)
+        return glm.fit(self, X, y, weights=weights, offset=self._exposed(exposure, offset), steps=steps)
 
-    def covariance(self, X, y, *, weights=None, offset=None, kind="fisher"):
+    def covariance(self, X, y, *, weights=None, offset=None, exposure=None, kind="fisher"):
         """Covariance of its coefficients, "fisher", "observed" or "robust"; see `pyscratch.glm.covariance`."""
+        offset = self._exposed(exposure, offset)
         return glm.covariance(self, X, y, weights=weights, offset=offset, kind=kind)
 
     def stop(self):
         """Ends a `fit` that runs in another thread, at its last finished batch: there it raises KeyboardInterrupt."""
         self._stopped = True
 
-    def start_from(self, y, *, weights=None, offset=None):
+    def start_from(self, y, *, weights=None, offset=None, exposure=None):
         """Sets the bias of the last Dense to the logits of the best constant head for y.
 
         Weights stay as drawn, so the first predictions scatter around the best constant. `fit` does this at its first
@@ -411,7 +467,7 @@ class Network:
                 f"and {self.loss!r}"
             )
         rows = _data.targets(self, y, weights, len(np.atleast_1d(y)))
-        rows.offset = _data.offsets(self, offset, len(rows.y), rows.used)
+        rows.offset = _data.offsets(self, self._exposed(exposure, offset), len(rows.y), rows.used)
         self._start(rows)
 
     def _can_start(self):
@@ -424,9 +480,11 @@ class Network:
 
     def _checked_optimizer(self, optimizer):
         if optimizer is None:
-            return self.optimizer or self._optimizer(1e-3)
+            optimizer = self.optimizer or self._optimizer(1e-3)
         if not hasattr(optimizer, "bind") or isinstance(optimizer, type):
             raise TypeError(f"optimizer must be an Optimizer such as Adam(1e-3), got {optimizer!r}")
+        if hasattr(optimizer, "check"):
+            optimizer.check(self)
         return optimizer
 
     def _optimizer(self, learning_rate):
@@ -436,11 +494,21 @@ class Network:
         """Makes it the network's optimizer; the state continues if it is of the same kind."""
         if type(optimizer) is not type(self.optimizer) or tuple(self._slots) != tuple(optimizer.slots):
             self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in optimizer.slots}
+            self._watched = {}
+        if self.optimizer is not None and optimizer.learning_rate != self.optimizer.learning_rate:
+            self._watched = {}
         self.optimizer = optimizer
 
     def _forget(self):
         """Forgets the optimizer's state: the next fit begins with fresh moments."""
         self.steps, self._slots = 0, {name: np.zeros_like(self.values) for name in self._slots}
+        self._watched = {}
+
+    def _watch(self, which):
+        """The list of what a schedule watches: it goes on while it is the same quantity."""
+        if which not in self._watched:
+            self._watched = {which: []}
+        return self._watched[which]
 
     def _check_width(self, width):
         if width is not None:
@@ -482,8 +550,9 @@ class Network:
     def save(self, path):
         """Writes the network to one .npz file, atomically; `load` reads it.
 
-        It holds layers and loss by class name and options, the parameters, the optimizer with its state and the
-        generator's state, so that a loaded network continues training bit for bit; and a checksum over every byte.
+        It holds layers and loss by class name and options, the parameters, the optimizer with its state, what its
+        schedule has watched and the generator's state, so that a loaded network continues training bit for bit; and a
+        checksum over every byte.
         Only numbers and names are written, no code. TypeError when a class of your own cannot be described.
         """
         self.gather()
@@ -493,6 +562,7 @@ class Network:
             "loss": _storage.describe(self.loss),
             "optimizer": _storage.describe(self.optimizer),
             "steps": self.steps,
+            "watched": self._watched,
             "started": self._started,
             "generator": _storage.generator_state(self.rng),
             "slots": list(self._slots),
@@ -540,6 +610,7 @@ class Network:
         ]
         net._slots = dict(zip(told["slots"], slots, strict=True))
         net.steps, net._started = told["steps"], told["started"]
+        net._watched = told.get("watched", {})
         net.rng = _storage.restore_generator(told["generator"])
         return net
 
@@ -600,9 +671,3 @@ def _keeps_width(layer):
     """Whether what comes in has as many features as what goes out, for all that is known."""
     return isinstance(layer, Layer) and layer.n_in is None and layer.n_out is None
 
-
-def _added(z, offset):
-    if offset is not None:
-        z = z.copy()
-        z[:, : offset.shape[1]] += offset
-    return z

@@ -16,10 +16,12 @@ import numbers
 import numpy as np
 
 from pyscratch import _native
+from pyscratch._checks import whole
 from pyscratch._storage import options_of
+from pyscratch.layers import Dropout
 from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup
 
-__all__ = ["SGD", "Adam", "AdamW", "Cosine", "Optimizer", "Plateau", "Warmup"]
+__all__ = ["LBFGS", "SGD", "Adam", "AdamW", "Cosine", "Optimizer", "Plateau", "Warmup"]
 
 
 class Optimizer:
@@ -41,6 +43,9 @@ class Optimizer:
     learning_rate = 1e-3
     clip_norm = None
     weight_decay = 0.0
+
+    def check(self, net):
+        """Raise what is wrong with training this network by this optimizer, before anything has changed."""
 
     def update(self, value, gradient, slots, step, rate):
         """One step in place.
@@ -204,10 +209,55 @@ class AdamW(Adam):
     weight_decay: float = 1e-2
 
 
+@dataclasses.dataclass(frozen=True)
+class LBFGS(Optimizer):
+    """Limited-memory BFGS through ``scipy.optimize``, for convex problems and small networks: all rows in every step.
+
+    ``net.fit(X, y, epochs=500, optimizer=ps.LBFGS())``: an epoch is one step, a direction and a line search along it,
+    which asks for loss and gradient of all rows once or a few times. The fit ends at ``epochs``, or earlier when it has
+    converged: ``history.stopped`` says so. ``batch_size`` and ``shuffle`` mean nothing to it, a network with Dropout is
+    refused, and its memory begins anew in each fit. Train in float64: float32 ends where its rounding begins.
+
+    Parameters
+    ----------
+    memory : int
+        How many of the last steps tell it about curvature; at least 1.
+    tolerance : float
+        Converged when no element of the gradient of the mean loss is larger, or when the loss falls no more but by
+        rounding: for a mean loss near 1 at about 1e-8 (a GLM is exact by `Network.fit_exact`); > 0.
+    weight_decay : float
+        Adds ``weight_decay / 2`` times the sum of squares of the matrices (not the biases) to the mean loss: for SGD
+        the setting of that name has the same optimum. `History` holds the loss alone.
+    """
+
+    memory: int = 10
+    tolerance: float = 1e-6
+    weight_decay: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "memory", whole("memory", self.memory, 1))
+        _settle(self, tolerance=math.inf)
+
+    def check(self, net):
+        """ImportError without scipy, ValueError for a network whose loss is random."""
+        self.minimize()
+        if any(isinstance(layer, Dropout) and layer.rate for layer in net.layers):
+            raise ValueError("LBFGS needs a loss that is the same at each call, but Dropout draws: use Adam")
+
+    @staticmethod
+    def minimize():
+        """Return ``scipy.optimize.minimize``."""
+        try:
+            from scipy.optimize import minimize
+        except ImportError:
+            raise ImportError("LBFGS needs scipy: pip install 'pyscratch[lbfgs]'") from None
+        return minimize
+
+
 def _settle(settings, **limits):
     """Each setting as a float; limit 1: in [0, 1), limit infinity: finite and > 0. Also what every optimizer has."""
     if isinstance(settings.learning_rate, Schedule):
-        limits.pop("learning_rate")
+        limits.pop("learning_rate", None)
     if settings.clip_norm is not None:
         limits["clip_norm"] = math.inf
     decay = settings.weight_decay

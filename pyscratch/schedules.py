@@ -25,7 +25,8 @@ class Schedule:
         done : ndarray (steps,)
             How many epochs, with fractions, will be done after each step, since the optimizer's state was made.
         nll : list of float
-            What is watched, one number per finished epoch of this fit: the validation nll, or that of training.
+            What is watched, one number per finished epoch since then: the validation nll, or that of training. A fit
+            that watches the other of the two, or has another schedule, begins a new list.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say rates(done, nll)")
 
@@ -92,7 +93,8 @@ class Cosine(Schedule):
 class Plateau(Schedule):
     """Multiplied by ``factor`` whenever the watched nll has not improved for ``patience`` epochs.
 
-    The validation nll is watched, or that of training where nothing is held out. Every `fit` begins at ``start``.
+    The validation nll is watched, or that of training where nothing is held out. A `fit` with the same schedule goes on
+    where the one before ended, also after `Network.save` and `Network.load`.
 
     Parameters
     ----------

@@ -56,12 +56,49 @@ def draw_logits(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     return z.astype(dtype)
 
 
+def with_offset(loss, z, offset):
+    """Logits moved by an offset (n, d): the first block of them, or of a mixture the means of every component."""
+    moved, d = z.copy(), offset.shape[1]
+    if "means" in loss.parameters:
+        k = loss.components
+        for first in range(k, k + k * d, d):
+            moved[:, first : first + d] += offset
+    else:
+        moved[:, :d] += offset
+    return moved
+
+
 def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     """Random logits and targets that follow them, ready for the kernels."""
     z = draw_logits(loss, rows, width, rng, dtype, spread)
     twin = reference.families[type(loss).__name__](**loss.options).plain
     y = twin.distribution(z.astype(float)).sample(rng)
-    return z, y if loss.target == _native.LABELS else loss.targets(y, width, dtype)
+    if loss.target == _native.LABELS:
+        return z, y
+    most = float(np.finfo(dtype).max) / 1e4  # a heavy tail may leave the type
+    return z, loss.targets(np.clip(y, -most, most), width, dtype)
+
+
+LOGITS = [0.0, 1e-6, 0.01, 0.3, 0.7, 1.0, 2.5, 5.0, 8.0, 12.0, 17.5, 20.0, 30.0, 38.0, 60.0, 86.0, 110.0, 300.0, 700.0]
+TARGETS = [0, 1, 2, 3, 7, 20, 64, 200, 1000, 1e5, -3, -1e-3, 0.5, 0.3, 0.999, 1e-5, 0.9, 17.25, -250.5]
+
+
+def grid(loss, dtype, rows=200):
+    """Rows of one output: half of the logits usual ones, half from a grid with far tails; targets of the support."""
+    rng = seeded(loss.name, "grid")
+    width = loss.width(3) if loss.target == _native.LABELS else loss.width()
+    values = np.array([sign * z for z in LOGITS for sign in (1, -1)], dtype)
+    z = rng.choice(values, (rows, width))
+    z[: rows // 2] = rng.normal(0, 2, (rows // 2, width))
+    first = z[:, :1]
+    first[...] = np.where((first > loss.domain[0]) & (first < loss.domain[1]), first, -first)
+    inside = ((first > loss.domain[0]) & (first < loss.domain[1]))[:, 0]
+    if loss.target == _native.LABELS:
+        return z, rng.integers(0, width, rows)
+    candidates = np.array(TARGETS, dtype)
+    candidates = candidates[loss._supported(candidates, width)]
+    columns = loss._y_columns(1)
+    return z[inside], rng.choice(candidates, (int(inside.sum()), columns))
 
 
 def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
@@ -78,15 +115,30 @@ def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
         if wanted in ("params", "mean", "variance"):
             value = p if wanted == "params" else getattr(twin, f"_{wanted}")(blocks, p)
             value = np.concatenate(value, axis=1) if isinstance(value, tuple) else value
-            return value, value * twin._condition(blocks, p) if wanted == "variance" else value
+            if wanted == "variance":
+                return value, value * twin._variance_condition(blocks, p)
+            return value, twin._mean_size(blocks, p) if wanted == "mean" else value
         if wanted == "nll":
             terms = twin._nll(blocks, p, y)
-            sizes_ = [np.max(np.abs(term), axis=1) for term in terms]
+            sizes_ = [np.max(np.abs(term), axis=1) for term in (*terms, *twin._inner(blocks, p, y, wanted))]
             return sum(terms).sum(1), np.max(sizes_, axis=0)
         arguments = (blocks, p) if wanted == "fisher" else (blocks, p, y)
         blocks_of_terms = getattr(twin, f"_{wanted}")(*arguments)
-        size = [np.max([np.abs(term) for term in terms], axis=0) for terms in blocks_of_terms]
+        inner = (twin._inner(blocks, p, y, wanted) if wanted != "fisher" else ()) or [()] * len(blocks_of_terms)
+        size = [
+            np.max([np.abs(term) for term in (*terms, *more)], axis=0)
+            for terms, more in zip(blocks_of_terms, inner, strict=True)
+        ]
+        if wanted != "fisher":
+            size = [each * more for each, more in zip(size, twin._condition(blocks, p, y), strict=True)]
         return np.concatenate([sum(terms) for terms in blocks_of_terms], axis=1), np.concatenate(size, axis=1)
+
+
+def flat(p):
+    """Parameters as one array, in the layout of the logits."""
+    if not isinstance(p, tuple):
+        return p
+    return np.concatenate([block.reshape(len(block), int(np.prod(block.shape[1:]))) for block in p], axis=1)
 
 
 def ask(loss, z, y, wanted):
@@ -98,8 +150,7 @@ def ask(loss, z, y, wanted):
     if wanted == "curvature":
         return loss.curvature(z, y)
     if wanted == "params":
-        p = loss.link(z)
-        return np.concatenate([columns(block) for block in p], axis=1) if isinstance(p, tuple) else p
+        return flat(loss.link(z))
     return getattr(loss, wanted)(z)
 
 

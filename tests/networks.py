@@ -37,6 +37,11 @@ def make_width(loss):
     return loss.width(3) if loss.target == _native.LABELS else loss.width()
 
 
+def domain_side(loss):
+    """On which side of 0 the first logit must lie, for a link that is not defined everywhere; 0 where it may be any."""
+    return 1 if np.isfinite(loss.domain[0]) else -1 if np.isfinite(loss.domain[1]) else 0
+
+
 def features(rows, n_in=5, seed=1):
     return np.random.default_rng(seed).normal(size=(rows, n_in))
 
@@ -48,6 +53,9 @@ def targets(head, X, seed=2):
     z = 0.5 * X @ rng.normal(size=(X.shape[1], make_width(loss)))
     if loss.typical:
         z += loss.typical[: len(loss.parameters)]
+    if side := domain_side(loss):
+        first = z[:, : loss.outputs(z.shape[1])]
+        first[...] = side * (np.abs(first) + 0.5)
     return loss.distribution(z).sample(rng)
 
 
@@ -57,7 +65,12 @@ def make_network(module, head=("Gaussian", {}), hidden=(7,), activation="Tanh", 
     for size in hidden:
         stack += [module.Dense(width, size), getattr(module, activation)()]
         width = size
-    return module.Network([*stack, module.Dense(width, make_width(loss))], loss, rng=rng, dtype=dtype)
+    net = module.Network([*stack, module.Dense(width, make_width(loss))], loss, rng=rng, dtype=dtype)
+    if side := domain_side(loss):
+        outputs = loss.outputs(make_width(loss))
+        net.layers[-1].W[:, :outputs] *= 0.1
+        net.layers[-1].b[:outputs] = 2.0 * side
+    return net
 
 
 class Gain(ps.Layer):

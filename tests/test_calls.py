@@ -2,13 +2,18 @@
 
 from concurrent.futures import ThreadPoolExecutor
 import os
+from pathlib import Path
+import subprocess
+import sys
 
 from cases import draw, seeded, widths
 import numpy as np
 import pytest
 
 import pyscratch as ps
-from pyscratch import losses
+from pyscratch import _native, losses
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -68,3 +73,21 @@ def test_a_forked_child_computes():
         if child == 0:
             os._exit(0 if losses.Poisson().nll(z, y) == want else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not _native.available, reason="the C kernels are not built")
+def test_the_environment_chooses_an_instruction_set():
+    """PYSCRATCH_ISA; a name that is unknown is an error, and so is one that this machine does not run."""
+
+    def run(name):
+        code = "import pyscratch as ps; print(ps.isa())"
+        found = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYSCRATCH_ISA": name, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return found.stdout.strip() or found.stderr.strip().splitlines()[-1]
+
+    for isa in _native.isas():
+        assert run(isa) == isa
+    assert run("") == _native.isas()[0]
+    assert run("sse9") == f"ValueError: PYSCRATCH_ISA: instruction set 'sse9': this machine runs {_native.isas()}"

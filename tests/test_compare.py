@@ -1,5 +1,6 @@
 """`python -m pyscratch.compare`: it sees a difference where there is one, and none where there is none."""
 
+import json
 import os
 from pathlib import Path
 import subprocess
@@ -94,11 +95,57 @@ def test_every_contender_of_the_bench_is_right(bench, monkeypatch):
     monkeypatch.setattr(contenders, "HEAD_ROWS", (64,))
     monkeypatch.setattr(contenders, "LABEL_SIZES", ((64, 3),))
     monkeypatch.setattr(contenders, "DENSE_SIZES", ((9, 5, 7),))
-    cases = list(contenders.cases())
+    cases = [case for case in contenders.cases() if case.kind in ("head", *contenders.DENSE_KINDS)]
     assert len(cases) == 2 * (len(losses.families) + 2)
     for case in cases:
         calls, wrong = run.prepare(case)
         assert not wrong and {"bound", "call", "reference"} <= set(calls), case
+
+
+def test_the_peers_of_the_bench_are_right(bench, monkeypatch):
+    """Those that are installed, on few rows: too few for the one that takes long to compile."""
+    from bench import peers
+
+    contenders, run = bench
+    monkeypatch.setattr(peers, "ROWS", (64,))
+    monkeypatch.setattr(peers, "LABEL_SIZES", ((32, 3), (64, 3)))
+    pytest.importorskip("scipy")
+    cases = [peers.peer_case(*description) for description in peers.peer_cases(quick=True)]
+    assert len(cases) == 2 * len(set(peers.FORMULAS) & set(losses.families))
+    for case in cases:
+        calls, wrong = run.prepare(case)
+        assert not wrong and {"bound", "numpy"} <= set(calls), case
+
+
+@pytest.mark.parametrize("name", ["HeteroscedasticGaussian", "Beta", "NegativeBinomial", "GaussianMixture"])
+def test_the_gradients_by_hand_are_derivatives(bench, name):
+    """Central differences of the value, before the registry has the family as well as after."""
+    from bench import peers
+
+    pytest.importorskip("scipy")
+    rng, formula = np.random.default_rng(0), peers.FORMULAS[name]
+    z = rng.normal(size=(4, 3 * peers.COMPONENTS if name == "GaussianMixture" else 2))
+    y = formula.prepared(rng.uniform(0.1, 0.9, 4) if name == "Beta" else rng.poisson(2.0, 4).astype(float))
+    grad = formula.numpy(z, *y, np.empty_like(z))[1]
+    for index in np.ndindex(z.shape):
+        step = np.zeros_like(z)
+        step[index] = 1e-5
+        above, below = (formula.numpy(z + side, *y, np.empty_like(z))[0] for side in (step, -step))
+        assert grad[index] == pytest.approx((above - below) / 2e-5, rel=1e-6, abs=1e-8)
+
+
+def test_two_runs_of_the_bench_side_by_side(bench, tmp_path, capsys):
+    from bench import compare
+
+    row = {"kind": "head", "name": "Poisson", "real": "float64", "size": [1000], "limit": 1e-6}
+    row["seconds"] = {"bound": 3e-6}
+    runs = [tmp_path / "before.json", tmp_path / "after.json"]
+    runs[0].write_text(json.dumps({"rows": [row, {**row, "size": [5]}]}))
+    runs[1].write_text(json.dumps({"rows": [{**row, "seconds": {"bound": 2e-6}}]}))
+    assert compare.main([str(path) for path in runs]) == 0
+    told = capsys.readouterr().out
+    assert "1.50x" in told and "33%" in told and "50%" in told and "1 rows" in told
+    assert compare.main([str(runs[1]), str(runs[1]), "--contender", "nobody"]) == 1
 
 
 def test_a_wrong_contender_is_named_and_not_timed(bench, monkeypatch):
@@ -108,6 +155,7 @@ def test_a_wrong_contender_is_named_and_not_timed(bench, monkeypatch):
     unable = {"unable": lambda case: None}
     monkeypatch.setitem(contenders.CONTENDERS, "head", {**contenders.CONTENDERS["head"], **half, **absent, **unable})
     row = run.measure(contenders.head_case("head", "Poisson", (50,), "float64"), seconds=0)
+    assert row["limit"] is None
     assert row["wrong"] == ["half"]
     assert set(row["seconds"]) == {"bound", "call", "reference"}
     assert "WRONG" in run.line(row)

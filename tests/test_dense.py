@@ -105,6 +105,20 @@ def test_many_rows_are_summed_in_blocks(isa, dtype, rows):
     assert_close(db, g64.sum(axis=0), abs(g64).sum(axis=0), 256 + rows // 256 + 2, dtype)
 
 
+def test_blocks_in_every_direction(isa, dtype):
+    """Several blocks of rows, of columns and of depth, with copies of both sides: bounds, and rows by themselves."""
+    rng = np.random.default_rng(14)
+    x, W, b, grad = problem(301, 601, 533, dtype, rng)
+    x64, W64, b64, g64 = (a.astype(np.float64) for a in (x, W, b, grad))
+    y, (dx, dW, _) = forward(x, W, b), backward(x, W, None, grad)
+    assert_close(y, x64 @ W64 + b64, abs(x64) @ abs(W64) + abs(b64), 603, dtype)
+    assert_close(dx, g64 @ W64.T, abs(g64) @ abs(W64.T), 534, dtype)
+    assert_close(dW, x64.T @ g64, abs(x64.T) @ abs(g64), 302, dtype)
+    for pick in ([200], [7, 300, 48], rng.permutation(301)[:120]):
+        np.testing.assert_array_equal(forward(x[pick], W, b), y[pick])
+        np.testing.assert_array_equal(backward(x[pick], W, None, grad[pick], wanted=(True, False, False))[0], dx[pick])
+
+
 @pytest.mark.parametrize("activation", [TANH, RELU])
 def test_a_fused_activation_is_the_separate_one(isa, dtype, activation):
     """Bit for bit, forward and backward."""
@@ -150,7 +164,9 @@ def bits(x, W, b, grad, activation=TANH, offset=0):
     return [a.tobytes() for a in (y, *backward(x, W, y, grad, activation, offset=offset))]
 
 
-@pytest.mark.parametrize("sizes", [(1024, 96, 200), (3000, 9, 64), (30_000, 20, 3), (40, 300, 700), (70_000, 3, 1)])
+@pytest.mark.parametrize(
+    "sizes", [(1024, 96, 200), (3000, 9, 64), (30_000, 20, 3), (40, 300, 700), (70_000, 3, 1), (301, 601, 533)]
+)
 def test_threads_and_repeats_do_not_change_bits(isa, dtype, sizes):
     """One thread, a few, more than there are processors."""
     case = problem(*sizes, dtype, np.random.default_rng(6))

@@ -212,7 +212,7 @@ def test_d2_and_gain_of_a_regression_with_exposure_are_those_of_statsmodels():
 def test_a_constant_head_gains_nothing(pair):
     loss = pair[0]
     z, y = draw(loss.plain, 200, widths(loss)[-1], seeded("constant"), spread=0.5)
-    best = loss.plain.start(y, width=z.shape[1])
+    best = loss.plain.best_constant(y, width=z.shape[1])
     d = loss.distribution(np.tile(best, (200, 1)))
     np.testing.assert_allclose(diagnostics.gain(d, y), 0, atol=1e-12)
     assert diagnostics.gain(loss.distribution(z), y, null=best) == diagnostics.gain(loss.distribution(z), y)
@@ -226,7 +226,7 @@ def test_the_truth_gains(pair):
     d, y = drawn(loss, "gain", 400, widths(loss)[-1], spread=1.0)
     if d.z.shape[1] == 1 and not d.ordered:
         return  # one class
-    z0 = loss.start(y, width=d.z.shape[1])
+    z0 = loss.best_constant(y, width=d.z.shape[1])
     each = d.log_prob(y) - loss.distribution(np.tile(z0, (400, 1))).log_prob(y)
     np.testing.assert_allclose(diagnostics.gain(d, y), each.mean(), rtol=1e-9, atol=1e-12)
     assert diagnostics.gain(d, y) > 0

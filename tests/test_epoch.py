@@ -1,6 +1,8 @@
 """Epochs in C take the steps of the Python path, bit for bit, and stop where it stops."""
 
+import resource
 import signal
+import sys
 import threading
 import time
 import tracemalloc
@@ -14,7 +16,7 @@ from pyscratch import _data, _native, _plan, reference
 
 pytestmark = pytest.mark.skipif(not _native.available, reason="the C kernels are not built")
 
-OPTIMIZERS = [ps.SGD(1e-2), ps.SGD(1e-2, momentum=0.9), ps.Adam(1e-2)]
+OPTIMIZERS = [ps.SGD(1e-2), ps.SGD(1e-3, momentum=0.9), ps.Adam(1e-2)]
 SETTINGS = {
     "nesterov": lambda m: m.SGD(1e-2, momentum=0.9, nesterov=True),
     "decay": lambda m: m.SGD(1e-2, momentum=0.5, weight_decay=0.3),
@@ -225,6 +227,26 @@ def test_a_schedule_is_saved(schedule, tmp_path):
     assert np.array_equal(net.values, other.values)
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_plateau_goes_on_from_fit_to_fit(held_out, tmp_path):
+    """Four epochs, then four of the network that was saved and loaded, are eight: bit for bit, rates included."""
+    X = features(80)
+    y = np.random.default_rng(5).normal(size=80)
+    settings = {"batch_size": 16, "validation": (X[60:], y[60:]) if held_out else None}
+    plateau = ps.Plateau(0.3, patience=1, min_delta=0.02)
+    one, other = make_network(ps), make_network(ps)
+    whole = one.fit(X, y, epochs=8, optimizer=ps.Adam(plateau), **settings)
+    first = other.fit(X, y, epochs=4, optimizer=ps.Adam(plateau), **settings)
+    other.save(tmp_path / "net.npz")
+    other = ps.Network.load(tmp_path / "net.npz")
+    second = other.fit(X, y, epochs=4, **settings)
+    assert first.learning_rate + second.learning_rate == whole.learning_rate and first.nll + second.nll == whole.nll
+    assert np.array_equal(one.values, other.values)
+    assert second.learning_rate[0] < 0.3  # it had fallen, or this shows nothing
+    begun = other.fit(X, y, epochs=1, optimizer=ps.Adam(ps.Plateau(0.1)), **settings)
+    assert begun.learning_rate == [0.1]  # another schedule begins anew
+
+
 @pytest.mark.parametrize(
     "make,words",
     [
@@ -269,7 +291,7 @@ def test_a_batch_that_the_head_refuses_is_an_error_on_both_paths():
         rows = _data.rows(net, X, np.full(40, 3.0))
         made = plan(kind, net, ps.SGD(1e-9), rows)
         rows.y[20] = -5.0  # after the checks, as another thread might
-        with pytest.raises(ValueError, match="^y"):
+        with pytest.raises(ValueError, match=r"^y\[20\] = -5.0: Poisson needs counts"):
             made.epoch(made.used)
         kept.append((net.steps, net.values.tobytes()))
     assert kept[0] == kept[1] and kept[0][0] == 1
@@ -330,12 +352,44 @@ def test_memory_does_not_grow():
     tracemalloc.start()
     for _ in range(10):
         made.epoch(made.used)
-    before = tracemalloc.get_traced_memory()[0]
-    for _ in range(2000):
+    before, resident = tracemalloc.get_traced_memory()[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(10_000):
         made.epoch(made.used)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 1000
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident  # what C takes too; in kB but on macOS
+    assert more * (1 if sys.platform == "darwin" else 1024) < 2**20
+
+
+@pytest.mark.parametrize("patience", [None, 3])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["SGD", "momentum", "Adam"])
+def test_the_memory_of_a_fit_is_what_it_must_hold(optimizer, patience, monkeypatch):
+    """Beside the network: slots, the last good weights, the best ones; a batch in an arena; 24 bytes for each row."""
+    arenas = []
+
+    def begin(plan, *arguments, begin=_native.TrainingPlan.begin):
+        begin(plan, *arguments)
+        arenas.append(plan._plan.arena_bytes)
+
+    monkeypatch.setattr(_native.TrainingPlan, "begin", begin)
+    widths, batch = [40, 300, 200, 1], 64
+    X = 0.01 * features(600, 40)
+    y = targets(POISSON, X)
+    for _ in range(2):  # the first imports what NumPy imports late
+        layers = [ps.Dense(n_in, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)]
+        net = ps.Network(layers, ps.Poisson(), rng=0)
+        tracemalloc.start()
+        net.fit(
+            X, y, epochs=3, batch_size=batch, optimizer=optimizer, validation=(X[:99], y[:99]), patience=patience
+        )  # fmt: skip
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    copies = len(optimizer.slots) + 1 + (patience is not None)
+    assert peak < copies * net.values.nbytes + net.values.size + 24 * len(X) + 32_000  # + size: which are finite
+    activations = 8 * batch * (sum(widths) + 1 + 2 * max(widths[1:]))
+    panels = max(_native.dense_workspace(net.dtype, batch, *layer.W.shape) for layer in net.layers)
+    assert 0 < max(arenas) < activations + panels + 64 * 20
 
 
 # ---- prediction ----
@@ -347,11 +401,11 @@ def test_a_predictor_predicts(head, dtype):
     X, net = features(11).astype(dtype), make_network(ps, head, dtype=dtype)
     for rows in (1, 11):
         call = net.predictor(rows)
-        assert np.array_equal(call(X[:rows]), net.predict(X[:rows]))
+        assert np.array_equal(call(X[:rows]), net.predict(X[:rows]), equal_nan=True)
         assert np.array_equal(call.logits, net.forward(X[:rows])) and call.mean.dtype == dtype
         call.x[...] = X[-rows:]
-        assert np.array_equal(call(), net.predict(X[-rows:]))
-    assert np.array_equal(net.predictor()(X[3]), net.predict(X[3:4]))
+        assert np.array_equal(call(), net.predict(X[-rows:]), equal_nan=True)
+    assert np.array_equal(net.predictor()(X[3]), net.predict(X[3:4]), equal_nan=True)
 
 
 def test_a_predictor_follows_the_weights():

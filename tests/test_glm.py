@@ -52,6 +52,49 @@ def test_robust_errors(head):
     np.testing.assert_allclose(np.sqrt(np.diag(robust)), found.bse, rtol=1e-7)
 
 
+REAL = {  # data sets of statsmodels: head, family, and the head at a scale
+    "randhie": ("Poisson", {}, "Poisson", lambda scale: ps.Poisson()),
+    "star98": ("Binomial", {}, "Binomial", lambda scale: ps.Binomial()),
+    "scotland": ("Gamma", {"shape": 1.0}, "Gamma", lambda scale: ps.Gamma(shape=1 / scale)),
+    "longley": ("Gaussian", {}, "Gaussian", lambda scale: ps.Gaussian(scale=np.sqrt(scale))),
+}
+
+
+@pytest.mark.parametrize("given", [(), ("offset",), ("weights",)], ids=["plain", "offset", "weights"])
+@pytest.mark.parametrize("name", REAL)
+def test_statsmodels_finds_the_same_on_real_data(name, given):
+    """Coefficients in parts of their errors, log-likelihood at its scale, three covariances, dispersion."""
+    sm = pytest.importorskip("statsmodels.api")
+    head, options, family, scaled = REAL[name]
+    data = getattr(sm.datasets, name).load_pandas()
+    X, y = data.exog.to_numpy(float), data.endog.to_numpy(float)
+    more = {"offset": np.linspace(0, 0.1, len(X)), "weights": 1.0 + np.arange(len(X)) % 3}
+    more = {key: more[key] for key in given}
+    link = {"link": sm.families.links.Log()} if head == "Gamma" else {}
+    model = sm.GLM(
+        y, np.column_stack([X, np.ones(len(X))]), family=getattr(sm.families, family)(**link),
+        offset=more.get("offset"), freq_weights=more.get("weights"),
+    )  # fmt: skip
+    found = model.fit(tol=1e-14, maxiter=300)
+    net = ps.Network([ps.Dense(X.shape[1], 1)], getattr(ps, head)(**options), rng=0)
+    glm.fit(net, X, y, **more)
+    coefficients = np.append(net.layers[0].W, net.layers[0].b)
+    assert np.max(np.abs(coefficients - found.params) / found.bse) < 1e-8
+    z = net.forward(X, offset=more.get("offset"))
+    nll = scaled(found.scale).nll(z, y, weights=more.get("weights"), reduction="sum")
+    if head == "Binomial":  # statsmodels' family wants proportions and trials there
+        expected = found.llf
+    else:
+        expected = model.family.loglike(y, found.mu, freq_weights=model.freq_weights, scale=found.scale)
+    assert -nll == pytest.approx(expected, rel=1e-8)
+    assert glm.dispersion(net, X, y, **more) == pytest.approx(found.scale, rel=1e-8)
+    robust = model.fit(tol=1e-14, maxiter=300, cov_type="HC0").bse
+    observed = np.sqrt(np.diag(np.linalg.inv(-model.hessian(found.params, observed=True, scale=found.scale))))
+    for kind, errors in (("fisher", found.bse), ("observed", observed), ("robust", robust)):
+        ours = np.sqrt(np.diag(net.covariance(X, y, kind=kind, **more)))
+        np.testing.assert_allclose(ours, errors, rtol=1e-6)  # of longley the condition number is 1e10
+
+
 def test_weights_are_frequencies():
     y, count = TARGETS["Poisson"], WEIGHTS.astype(int)
     one, other = network("Poisson"), network("Poisson")

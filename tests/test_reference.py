@@ -5,25 +5,32 @@ import subprocess
 import sys
 import textwrap
 
-from cases import draw, formulas, seeded, widths
+from cases import draw, draw_logits, formulas, seeded, widths
 import numpy as np
 import pytest
 
 import pyscratch
 from pyscratch import losses, reference
 
-STEP = 1e-5
+STEP = 2e-5
 
 
 def difference(function, z):
-    """Central differences of a function by each logit of a row: of its value per row, or of its own entry there."""
+    """Central differences of a function by each logit of a row: of its value per row, or of its own entry there.
+
+    Of two steps, combined so that what is left is of their fourth power (Richardson).
+    """
     slopes = np.empty_like(z)
     for k in range(z.shape[1]):
-        up, down = z.copy(), z.copy()
-        up[:, k] += STEP
-        down[:, k] -= STEP
-        change = function(up) - function(down)
-        slopes[:, k] = (change[:, k] if change.ndim == 2 else change) / (up[:, k] - down[:, k])
+
+        def change(step, k=k):
+            up, down = z.copy(), z.copy()
+            up[:, k] += step
+            down[:, k] -= step
+            change = function(up) - function(down)
+            return (change[:, k] if change.ndim == 2 else change) / (up[:, k] - down[:, k])
+
+        slopes[:, k] = (4 * change(STEP) - change(2 * STEP)) / 3
     return slopes
 
 
@@ -74,10 +81,12 @@ def test_finite_differences_in_many_digits(pair):
 def test_fisher_is_the_expected_curvature(pair):
     """Over many drawn targets the mean curvature is the Fisher information, within 6 standard errors."""
     _, twin = pair
+    if not twin._fisher_is_expected:
+        pytest.skip("it is a bound, which has a test of its own")
     width = widths(twin)[0] if len(twin.parameters) > 1 else widths(twin)[-1]
     rng = seeded(twin.name, "fisher")
-    z = np.repeat(rng.normal(0, 0.7, (3, width)), 4000, axis=0)
-    y = reference.families[type(twin).__name__](**twin.options).plain.distribution(z).sample(rng)
+    z = np.repeat(draw_logits(twin, 3, width, rng, spread=0.7), 4000, axis=0)
+    y = twin.plain.distribution(z).sample(rng)
     curvature = twin.curvature(z, y).reshape(3, 4000, width)
     if twin.kinked:
         curvature = twin.grad(z, y, reduction="sum").reshape(3, 4000, width) ** 2
@@ -92,7 +101,7 @@ def test_the_score_has_mean_zero(pair):
         pytest.skip("class weights and smoothing are no likelihood")
     width = widths(twin)[-1]
     rng = seeded(twin.name, "score")
-    z = np.repeat(rng.normal(0, 0.7, (3, width)), 4000, axis=0)
+    z = np.repeat(draw_logits(twin, 3, width, rng, spread=0.7), 4000, axis=0)
     grad = twin.grad(z, twin.distribution(z).sample(rng), reduction="sum").reshape(3, 4000, width)
     assert np.all(np.abs(grad.mean(1)) <= 6 * grad.std(1) / np.sqrt(4000) + 1e-12)
 
@@ -102,7 +111,9 @@ def test_the_mean_is_that_of_the_link(pair):
         z = draw(loss, 20, widths(loss)[-1], seeded(loss.name))[0]
         p = loss.link(z)
         if isinstance(p, tuple):
-            assert p._fields == loss.parameters and all(block.shape == p[0].shape for block in p)
+            assert p._fields == loss.parameters
+            of_components = (*p[0].shape, loss.outputs(z.shape[1]))  # of a mixture with several outputs
+            assert all(block.shape in (p[0].shape, of_components) for block in p)
         else:
             assert p.shape == z.shape
 

@@ -6,7 +6,7 @@ from cases import EXAMPLES, name_of, twins
 import pytest
 
 import pyscratch as ps
-from pyscratch import _native, losses, reference
+from pyscratch import _native, distributions, losses, reference
 
 
 def test_every_class_has_a_twin_and_a_public_name():
@@ -28,8 +28,10 @@ def test_every_example_has_a_c_row_and_every_c_row_an_example():
 
 @pytest.mark.parametrize("cls", losses.families.values(), ids=lambda cls: cls.__name__)
 def test_every_class_states_its_data(cls):
-    for field in ("likelihood", "support", "ulps", "card", "distribution_class", "scipy"):
+    for field in ("likelihood", "support", "ulps", "card", "distribution_class"):
         assert getattr(cls, field), f"{cls.__name__} does not state {field}"
+    own = cls.distribution_class._cdf is not distributions.Distribution._cdf
+    assert cls.scipy or own, f"{cls.__name__} states neither its name in scipy.stats nor a cdf"
     assert all(cls.card), f"the card of {cls.__name__} has an empty line"
     assert {"nll", "grad"} <= set(cls.ulps)
     assert cls.card.nll in cls.__doc__ and cls.card.source in cls.__doc__

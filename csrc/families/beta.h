@@ -58,4 +58,4 @@ INLINE V beta_base(Obs o) { return vlog(o.y) + vlog1p(-o.y); }
 
 LIKELIHOOD(beta, 1, outside_open_unit, beta_base)
 LINKABLE(beta, 2)
-HOT_ONCE(beta, logit, 2, OWN)
+HOT_LARGE(beta, logit, 2, OWN)

@@ -35,15 +35,22 @@ INLINE V target_at(const Batch *b, const Strip *s, size_t j)
     return smoothed(b, s, j, select(class == label, C(1), C(0)));
 }
 
-/* Sums over the classes of each lane's row: of q, of q (top - z), and of what q would be if the target were p. */
+/* Sums over the classes of each lane's row: of q, of q (top - z), and of what q would be if the target were p. They are
+ * summed GROUP at a time: smoothing makes nearly all q equal, so that in one long float64 sum every addition would be
+ * rounded the same way. */
 enum { MASS, CROSS, EXPECTED };
 INLINE Sum strip_sum(const Batch *b, const Strip *s, int what)
 {
     Sum sum = no_sum();
-    for (size_t j = 0; j < s->count; j++) {
-        size_t at = j * (size_t)LANES;
-        V q = what == EXPECTED ? smoothed(b, s, j, load(s->e + at) * b->softmax.inverse) : target_at(b, s, j);
-        sum = add(sum, what == CROSS ? times(q, b->softmax.top - load(s->z + at)) : q);
+    for (size_t from = 0; from < s->count; from += GROUP) {
+        Sum group = no_sum();
+        size_t to = s->count - from < GROUP ? s->count : from + GROUP;
+        for (size_t j = from; j < to; j++) {
+            size_t at = j * (size_t)LANES;
+            V q = what == EXPECTED ? smoothed(b, s, j, load(s->e + at) * b->softmax.inverse) : target_at(b, s, j);
+            group = add(group, what == CROSS ? times(q, b->softmax.top - load(s->z + at)) : q);
+        }
+        sum = add_sums(sum, group);
     }
     return sum;
 }
@@ -125,18 +132,13 @@ INLINE real *output_of(const ps_call *c, int output)
     return output == PROBABILITIES ? c->params : output == CURVATURES ? c->curvature
          : output == INFORMATION ? c->fisher : c->grad;
 }
-INLINE Point share_of(V e, Softmax f)
-{
-    V p = e * f.inverse;
-    return (Point){.mean = p, .rest = select(e == f.peak, f.others * f.inverse, C(1) - p)};
-}
 typedef struct { int output, hard; Mask live; V factor; } Writer;
 INLINE V output_at(const Batch *b, const Strip *s, size_t j, Writer w)
 {
     Point p = share_of(load(s->e + j * (size_t)LANES), b->softmax);
     V x = p.mean;
     if (w.output == PROBABILITIES) return x;
-    if (w.output == CURVATURES) x = p.mean * p.rest;
+    if (w.output == CURVATURES || w.output == INFORMATION) x = p.mean * p.rest;
     if (w.output == GRADIENT && w.hard) x = residual(p, (Obs){.y = C(0)}, CANONICAL);     /* but at the label */
     if (w.output == GRADIENT && !w.hard) {
         V y = target_at(b, s, j) / b->mass;
@@ -165,18 +167,18 @@ INLINE void strip_write(real *out, const Batch *b, const Strip *s, Writer w)
     if (b->across) strip_across(out, b, s, w);
     else strip_along(out, b, s, w);
 }
+APART void strip_other(real *out, const Batch *b, const Strip *s, Writer w) { strip_write(out, b, s, w); }
 /* The gradient at the label: minus the sum of the other classes' probabilities. */
 INLINE V label_gradient(const Batch *b, Mask live, V factor)
 {
     Point p = share_of(exp_relative(b->at_label, b->softmax.reference), b->softmax);
     return select(live, residual(p, (Obs){.y = C(1), .y2 = C(0)}, PROPORTION) * factor, C(0));
 }
+/* What training asks for has a loop of its own. */
 INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, Mask live, V factor)
 {
-    if (output == PROBABILITIES) strip_write(out, b, s, (Writer){PROBABILITIES, 0, live, factor});
-    else if (output != GRADIENT) strip_write(out, b, s, (Writer){CURVATURES, 0, live, factor});
-    else if (b->hard) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
-    else strip_write(out, b, s, (Writer){GRADIENT, 0, live, factor});
+    if (output == GRADIENT && b->hard) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
+    else strip_other(out, b, s, (Writer){output, 0, live, factor});
 }
 
 /* Sets softmax, and mass where the target is spread over classes; returns w nll. */
@@ -189,7 +191,7 @@ INLINE V batch_value(Batch *b, const ps_call *c, int want, V top)
     if (value && !b->hard) cross = batch_sum(b, CROSS);
     if (s->y || (c->y && !b->hard && s->class_weights)) b->mass = batch_sum(b, MASS);     /* smoothing alone keeps 1 */
     if (b->across) softmax_across(&b->softmax, s);
-    else softmax_along(&b->softmax, s);
+    else softmax_along(&b->softmax, s, c->width);
     if (!value) return cross;
     V log_rest = vlog1p(b->softmax.rest), nll = fma_(b->mass, log_rest, cross);
     if (b->hard) nll = b->mass * ((b->softmax.top - b->at_label) + log_rest);
@@ -246,6 +248,7 @@ INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, 
 }
 
 /* ---- along a row ---- */
+enum { ROW = 16384 / sizeof(real) };           /* up to so many logits a row's exponentials have a place in L1 */
 typedef struct { real z[LANES], y[LANES], e[LANES], out[LANES]; double class_weights[LANES]; } LastVector;
 INLINE void aim_along(Batch *b, LastVector *last, const ps_call *c, size_t row, real *e)
 {
@@ -262,7 +265,7 @@ INLINE void aim_along(Batch *b, LastVector *last, const ps_call *c, size_t row, 
     b->strip[1] = (Strip){whole, whole < c->width, (size_t)LANES, last->z, y ? last->y : NULL, last->class_weights,
                            last->e};
 }
-INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last)
+INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last, real *buffer)
 {
     size_t whole = b->strip[1].first, left = c->width - whole;
     Mask live;
@@ -271,18 +274,20 @@ INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last
         if (!out) continue;
         V factor = factor_of(b, output, &live);
         out += row * c->width;
+        real *to = output == GRADIENT && buffer ? buffer : out;
         strip_output(last, b, &b->strip[1], output, live, factor);
-        strip_output(out, b, &b->strip[0], output, live, factor);
-        if (left) memcpy(out + whole, last, left * sizeof(real));
-        if (output == GRADIENT && b->hard) out[(size_t)b->label[0]] = lane(label_gradient(b, live, factor), 0);
+        strip_output(to, b, &b->strip[0], output, live, factor);
+        if (left) memcpy(to + whole, last, left * sizeof(real));
+        if (output == GRADIENT && b->hard) to[(size_t)b->label[0]] = lane(label_gradient(b, live, factor), 0);
+        if (to != out) stream_out(out, to, c->width);
     }
 }
-INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, double *sum, size_t *bad)
+INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, real *buffer, double *sum, size_t *bad)
 {
     LastVector last;
-    real *e = NULL;                              /* in the output that is written last, so that nothing is allocated */
+    real *e = NULL;                              /* of a long row in the output written last: nothing is allocated */
     for (int output = 0; output < OUTPUTS; output++)
-        if (output_of(c, output)) e = output_of(c, output) + row * c->width;
+        if (output_of(c, output)) e = c->width <= ROW ? buffer : output_of(c, output) + row * c->width;
     weights_of(b, c, row, 1);
     aim_along(b, &last, c, row, e);
     if (c->y && !b->strip[0].y && labels_along(b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
@@ -291,7 +296,7 @@ INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, d
     V nll = batch_value(b, c, want, top);
     *sum += (double)lane(nll, 0);
     if (c->nll) ((real *)c->nll)[row] = lane(nll, 0);
-    write_along(b, c, row, last.out);
+    write_along(b, c, row, last.out, c->width <= ROW && c->flags & PS_STREAM ? buffer : NULL);
     return PS_OK;
 }
 
@@ -317,8 +322,11 @@ static int categorical_few(const ps_call *c, int want, double *sum, size_t *bad)
 static int categorical_many(const ps_call *c, int want, double *sum, size_t *bad)
 {
     Batch b = batch_for(c, 0);
+    real buffer[ROW];
     int status = PS_OK;
-    for (size_t row = 0; row < c->rows && status == PS_OK; row++) status = categorical_along(&b, c, want, row, sum, bad);
+    for (size_t row = 0; row < c->rows && status == PS_OK; row++)
+        status = categorical_along(&b, c, want, row, buffer, sum, bad);
+    if (c->flags & PS_STREAM) stream_end();
     return status;
 }
 INLINE int categorical_misses(const ps_call *c)  /* what this head does not have */

@@ -12,7 +12,7 @@ INLINE Point gamma_of(Obs o, Mean m)
 INLINE V gamma_base(Obs o)
 {
     V k = o.fixed.per_dispersion;
-    return (C(1) - k) * vlog(o.y) + (gamma_shape(k).nll - k);
+    return (C(1) - k) * log_called(o.y) + (gamma_shape(k).nll - k);
 }
 
 /* Mean and shape predicted, with r = y / m: nll = k (r - 1 - log r) + [log Gamma(k) - k log k + k],  base = log y; by log k
@@ -21,8 +21,17 @@ INLINE Point gamma_shape_of(Obs o, Mean m)
 {
     Scale k = scale_of(o.z[1], &o);
     Shape s = shape_of(k.scale, k.log_scale, o.want);
-    V r = o.y * m.inverse, d = r - C(1), distance = select(abs_(d) < C(0.5), -vlog1pmx(d), d - (vlog(o.y) - m.log_mean));
-    V excess = product(k.scale, distance), g = excess + s.score, residual = -product(k.scale, d) * m.up;
+    V r = o.y * m.inverse, d = r - C(1), log_r = log_called(o.y) - m.log_mean;
+    V excess = product(k.scale, select(abs_(d) < C(0.5), -vlog1pmx(d), d - log_r)), beyond = product(k.scale, d);
+    V log_rate = k.log_scale - m.log_mean;       /* finite for finite logits: others keep what IEEE makes of them */
+    Mask rare = both(is_finite(log_rate), either(k.scale < C(REAL_MIN), r > C(REAL_MAX)));
+    if (any_lane(rare)) {                        /* k r is finite where k or r has left the range of the type */
+        V kr = exp_called(log_rate) * o.y;
+        Mask far = kr > C(REAL_MAX);             /* infinite whatever is subtracted */
+        beyond = select(rare, select(far, kr, kr - k.scale), beyond);
+        excess = select(rare, select(far, kr, beyond - times(k.scale, log_r)), excess);
+    }
+    V g = excess + s.score, residual = -beyond * m.up;
     return (Point){.mean = m.mean, .param = {m.mean, k.scale},
                    .variance = square_over(m.mean, m.log_mean, k.scale, k.log_scale), .nll = excess + s.nll,
                    .grad = {residual, g * k.slope}, .fisher = {k.scale * m.up * m.up, s.information * steep(k)},
@@ -30,7 +39,7 @@ INLINE Point gamma_shape_of(Obs o, Mean m)
                    .curv_pair = {residual * k.slope}};
 }
 
-INLINE V log_target(Obs o) { return vlog(o.y); }
+INLINE V log_target(Obs o) { return log_called(o.y); }
 
 LIKELIHOOD(gamma, 1, outside_positive, gamma_base)
 LINKABLE(gamma, 1)

@@ -8,7 +8,7 @@ INLINE Point gaussian_of(Obs o, Mean m)
                    .curv = {m.slope * (m.slope + r * m.bend) * o.fixed.per_dispersion}};
 }
 
-INLINE V gaussian_base(Obs o) { return C(0.5) * vlog(C(6.283185307179586477) * o.fixed.dispersion); }
+INLINE V gaussian_base(Obs o) { return C(0.5) * log_called(C(6.283185307179586477) * o.fixed.dispersion); }
 
 LIKELIHOOD(gaussian, 1, outside_reals, gaussian_base)
 LINKABLE(gaussian, 1)

@@ -19,4 +19,4 @@ INLINE Point heteroscedastic_gaussian(Obs o)
 INLINE V half_log_2pi(Obs o) { (void)o; return C(0.9189385332046727418); }
 
 LIKELIHOOD(heteroscedastic_gaussian, 1, outside_reals, half_log_2pi)
-HOT_WHOLE(heteroscedastic_gaussian, identity, heteroscedastic_gaussian, 2, OWN)
+HOT_LARGE_WHOLE(heteroscedastic_gaussian, identity, heteroscedastic_gaussian, 2, OWN)

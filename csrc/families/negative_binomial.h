@@ -17,18 +17,18 @@ INLINE Point negative_binomial_mean(Obs o, Mean m, Concentration r)
     Mask poisson = d.q < C(REAL_EPSILON / 4);
     V up = m.up, g = select(d.above, r.q - times(o.y, d.p), (m.mean - o.y) * d.p);
     V empty = select(poisson, m.mean, r.value * d.log1p_x), share = select(poisson, C(1), d.q / d.log1p_x);
-    V log_empty = select(empty < C(REAL_MIN), m.log_mean, vlog(empty));
+    V log_empty = select(empty < C(REAL_MIN), m.log_mean, log_called(empty));
     return (Point){.mean = m.mean, .variance = m.mean + square_over(m.mean, m.log_mean, r.value, r.log),
                    .nll = empty + o.y * d.log1p_t - times(o.y, select(d.above, r.log, m.log_mean)), .grad = {g * up},
                    .curv = {(d.p * r.q + times(o.y, d.p * d.q)) * up * up + times(m.up_slope, g)}, .fisher = {r.q * up * up},
-                   .none = {.nll = empty, .log_nll = select(d.above, r.log + vlog(d.log1p_x), log_empty),
+                   .none = {.nll = empty, .log_nll = select(d.above, r.log + log_called(d.log1p_x), log_empty),
                             .up = {share * up, C(1) - share}, .bend = {share * (d.p * up * up + m.up_slope)}}};
 }
 
 INLINE Point negative_binomial_of(Obs o, Mean m)
 {
     V r = o.fixed.parameter;
-    return negative_binomial_mean(o, m, concentration_of(r, vlog(r), m));
+    return negative_binomial_mean(o, m, concentration_of(r, log_called(r), m));
 }
 
 /* log[(r)_y / r^y] and its derivative by log r: the sums of log(1 + j / r) and of -j / (r + j) over j < y. Of a collapsed r
@@ -37,7 +37,8 @@ INLINE GammaRatio rising(V y, Concentration r)
 {
     GammaRatio g = gamma_ratio(max_(min_(r.value, LARGEST), SMALLEST), y);
     Mask collapsed = r.value < SMALLEST, far = y < r.value * C(REAL_EPSILON), several = y > C(1);
-    V limit = C(0.5) * y * ((y - C(1)) / r.value), late = select(collapsed, (C(1) - y) * (r.log - vlog(SMALLEST)), C(0));
+    V limit = C(0.5) * y * ((y - C(1)) / r.value);
+    V late = select(collapsed, (C(1) - y) * (r.log - log_called(SMALLEST)), C(0));
     return (GammaRatio){select(several, select(far, limit, g.log + late), C(0)),
                         select(several, select(far, -limit, g.slope), C(0))};
 }
@@ -50,11 +51,12 @@ INLINE V exponential_integral(V r, V log_z)
         0.755404408355003, 0.8656312023878318, 0.9445750230732326, 0.9894009349916499};
     static const real weight[] = {0.1894506104550685, 0.1826034150449236, 0.16915651939500254, 0.14959598881657674,
         0.12462897125553388, 0.09515851168249279, 0.062253523938647894, 0.027152459411754096};
-    V before = max_(C(-9.2103403719761827) - log_z, C(0)), z = vexp(log_z + before), left = vexp(-r * before);
+    V before = max_(C(-9.2103403719761827) - log_z, C(0));
+    V z = exp_called(log_z + before), left = exp_called(-r * before);
     V half = C(0.5) * min_(vlog1p(C(36) / z), C(36) / r), sum = C(0);
     for (int i = 0; i < 16; i++) {
         V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
-        sum = sum + vexp(-(r * u + z * vexpm1(u))) * splat(weight[i & 7]);
+        sum = sum + exp_called(-(r * u + z * vexpm1(u))) * splat(weight[i & 7]);
     }
     return select(r * before < C(REAL_EPSILON), before, (C(1) - left) / r) + left * half * sum;
 }
@@ -68,8 +70,8 @@ APART V concentration_information(V r, Odds d)
     r = min_(r, LARGEST);
     V c = min_(C(0.5) * r * ((r - C(1)) / (r + C(1))), C(N)), term = d.q * d.q * (r / (r + C(1))), sum = C(0);
     for (int n = 2; n < N; n++) sum = sum + term * C(1.0 / n), term = term * d.q * (C(n) / (r + C(n)));
-    V log_rate = select(d.log_x > C(30), -d.log_x, vlog(-d.log_q));                    /* log(-log q) */
-    V rest = exponential_integral(r, log_rate + vlog(C(N) + c));
+    V log_rate = select(d.log_x > C(30), -d.log_x, log_called(-d.log_q));                    /* log(-log q) */
+    V rest = exponential_integral(r, log_rate + log_called(C(N) + c));
     return sum + times(term, (C(1) + c * C(1.0 / N)) * rest + C(0.5 / N));
 }
 
@@ -82,7 +84,9 @@ INLINE Point negative_binomial_concentration_of(Obs o, Mean m)
     Odds d = r.odds;
     Point p = negative_binomial_mean(o, m, r);
     GammaRatio rise = rising(o.y, r);
-    V free = select(d.above, s.scale * (d.log1p_x - d.q), times(vlog1pmx(d.x), s.scale) + d.q * m.mean);
+    V bent = select(d.x < C(REAL_EPSILON / 4), C(-0.5) * m.mean * d.x,                   /* x^2 may be 0 */
+                    times(vlog1pmx(d.x), s.scale));
+    V free = select(d.above, s.scale * (d.log1p_x - d.q), bent + d.q * m.mean);
     V g = free - times(o.y, d.q) - rise.slope, late = p.none.up[1];
     p.param[0] = p.mean, p.param[1] = s.scale, p.nll = p.nll - rise.log, p.grad[1] = g * s.slope;
     if (o.want & CURVATURE) {
@@ -103,9 +107,9 @@ INLINE V negative_binomial_base(Obs o) { return log_factorial(o) - gamma_ratio(o
 
 LIKELIHOOD(negative_binomial, 1, outside_counts, negative_binomial_base)
 LINKABLE(negative_binomial, 1)
-COLD(negative_binomial, log, 1, OWN, NULL)
+HOT_LARGE(negative_binomial, log, 1, OWN)
 COLD(negative_binomial, softplus, 1, OWN, NULL)
 LIKELIHOOD(negative_binomial_concentration, 1, outside_counts, log_factorial)
 LINKABLE(negative_binomial_concentration, 2)
-COLD(negative_binomial_concentration, log, 2, OWN, NULL)
+HOT_LARGE(negative_binomial_concentration, log, 2, OWN)
 COLD(negative_binomial_concentration, softplus, 2, OWN, NULL)

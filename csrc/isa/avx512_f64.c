@@ -4,10 +4,10 @@
 #define REAL_BITS 64
 #define ISA_AVX512 1
 #define ISA_BYTES 64
-#define MR 8    /* micro-kernel: MR rows x NV vectors of accumulators */
-#define NV 3
-#define KC 256  /* depth of a packed panel */
-#define MC 96   /* rows of a packed block */
+#define MR 6    /* micro-kernel: MR rows x NV vectors of accumulators */
+#define NV 4
+#define KC 384  /* depth of a packed panel */
+#define MC 48   /* rows of a packed block */
 TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 #include "../kernels.inc"
 TARGET_END

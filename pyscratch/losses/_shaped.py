@@ -77,3 +77,20 @@ def root(slope, low, high):
         else:
             high, at_high, at_low, side = middle, at, at_low / 2 if side > 0 else at_low, 1
     return middle
+
+
+def lowest(function, low, high):
+    """Where a function with one minimum between ``low`` and ``high`` has it, to half of its digits: golden section."""
+    golden = (math.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = function(left), function(right)
+    while high - low > 1e-9 * max(1.0, abs(low)):
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = function(right)
+    return (low + high) / 2

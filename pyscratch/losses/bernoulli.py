@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyscratch import distributions
-from pyscratch._checks import choice
+from pyscratch._checks import choice, share
 from pyscratch._loss import Card, Loss
 from pyscratch.losses._family import family, logit_of, weighted_mean
 
@@ -14,10 +14,18 @@ class Bernoulli(Loss):
 
     link: "logit"; "probit", the normal cdf; "cloglog", 1 − exp(−exp(z)), for an event seen if it came at least once;
         "loglog", its mirror image; "cauchit", the Cauchy cdf, which forgives surprising labels most.
+    smoothing: e in [0, 1): the target becomes (1 − e) y + e / 2, in training only.
     """
 
     likelihood, links = "bernoulli", ("logit", "probit", "cloglog", "loglog", "cauchit")
-    examples = ({}, {"link": "probit"}, {"link": "cloglog"}, {"link": "loglog"}, {"link": "cauchit"})
+    examples = (
+        {},
+        {"link": "probit"},
+        {"link": "cloglog"},
+        {"link": "loglog"},
+        {"link": "cauchit"},
+        {"smoothing": 0.1},
+    )
     support, remedy = "numbers from 0 to 1", "labels −1 and +1 become 0 and 1 by (y + 1) / 2"
     ulps = {"nll": (4, 4), "grad": (4, 4), "mean": (4, 4), "variance": (6, 6), "curvature": (6, 6), "fisher": (6, 6)}
     link_ulps = {  # probit: a derivative of the Mills ratio cancels; cloglog: exp(−x) is off by x ulp of x = exp(z)
@@ -38,8 +46,16 @@ class Bernoulli(Loss):
         source="McCullagh & Nelder (1989), Generalized Linear Models, section 4.4",
     )
 
-    def __init__(self, link="logit"):
-        self._freeze(link=choice("link", link, self.links))
+    def __init__(self, link="logit", smoothing=0.0):
+        self._freeze(link=choice("link", link, self.links), smoothing=share("smoothing", smoothing))
+
+    def _fields(self):
+        return {"smoothing": self.smoothing}
+
+    @property
+    def plain(self):
+        """The likelihood by itself: no smoothing."""
+        return type(self)(**{**self._options, "smoothing": 0.0}) if self.smoothing else self
 
     def _supported(self, y, width):
         return (y >= 0) & (y <= 1)

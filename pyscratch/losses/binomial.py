@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from pyscratch import _native
-from pyscratch._loss import Card
+from pyscratch import _native, counts
+from pyscratch._checks import choice
+from pyscratch._loss import Card, Loss
 from pyscratch.losses._family import family, logit_of
 from pyscratch.losses.bernoulli import Bernoulli
 
@@ -12,7 +13,8 @@ from pyscratch.losses.bernoulli import Bernoulli
 class Binomial(Bernoulli):
     """So many successes out of so many trials: y (n, 2) holds successes and failures, (n, 2 d) those of d outputs.
 
-    ``mean`` is the probability of a success, ``variance`` that of one trial, and so are Fisher information and samples.
+    ``mean`` is the probability of a success, ``variance`` that of one trial, and so is the Fisher information. The
+    distribution is that of one trial too; ``distribution(z).of(trials)`` is that of the successes in so many.
     """
 
     likelihood, links = "binomial", ("logit", "probit", "cloglog")
@@ -20,6 +22,7 @@ class Binomial(Bernoulli):
     examples = ({}, {"link": "probit"}, {"link": "cloglog"})
     support, remedy = "counts 0, 1, 2, ... of successes and of failures", "for proportions use Bernoulli with weights"
     scipy = "binom"
+    distribution_class = counts.Binomial
     ulps = {**Bernoulli.ulps, "nll": (16, 16)}
     card = Card(
         target="a pair of counts: successes and failures of n independent trials",
@@ -31,13 +34,25 @@ class Binomial(Bernoulli):
         source="McCullagh & Nelder (1989), Generalized Linear Models, section 4.3",
     )
 
+    def __init__(self, link="logit"):
+        self._freeze(link=choice("link", link, self.links))
+
+    def _fields(self):
+        return {}
+
+    plain = Loss.plain
+
     def _supported(self, y, width):
         return np.isfinite(y) & (y >= 0) & (y == np.floor(y))
 
-    def _draw(self, rng, mean, size=None):
-        """One trial of each row: (1, 0) or (0, 1), successes before failures."""
-        yes = rng.binomial(1, mean, size)
-        pair = np.stack([yes, 1 - yes], -1) if np.ndim(mean) == 1 else np.concatenate([yes, 1 - yes], -1)
+    def _scipy(self, mean):
+        return {"n": 1, "p": mean}
+
+    def _draw(self, rng, mean, size=None, trials=1):
+        """Pairs of each row: successes before failures."""
+        n = np.asarray(trials).astype(np.int64)
+        yes = rng.binomial(n, mean, size)
+        pair = np.stack([yes, n - yes], -1) if np.ndim(mean) == 1 else np.concatenate([yes, n - yes], -1)
         return pair.astype(float)
 
     def _start(self, y, w, width):

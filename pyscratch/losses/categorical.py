@@ -1,9 +1,11 @@
 """One of K classes."""
 
+import operator
+
 import numpy as np
 
 from pyscratch import _checks, _native, distributions
-from pyscratch._checks import positive
+from pyscratch._checks import choice, positive, share
 from pyscratch._loss import Card, Loss
 from pyscratch.losses._family import family
 
@@ -14,8 +16,10 @@ class Categorical(Loss):
 
     y: labels 0 ... K − 1 of any integer or bool dtype, (n,) or (n, 1); or rows of K probabilities, floating, (n, K).
     class_weights: K numbers >= 0, or None. The label's number multiplies its row's weight (also in the mean's Σ w);
-        for rows of probabilities each class's term is multiplied and Σ w stays.
+        for rows of probabilities each class's term is multiplied and Σ w stays. "balanced" is n / (K · n_k) of the rows
+        that a network is fitted to, resolved by `fit`; elsewhere ``loss.balanced(y)`` gives the loss with its numbers.
     smoothing: e in [0, 1): the target becomes (1 − e) of itself plus e / K on every class.
+    ignore_index: a label that marks rows to leave out, such as −100: they count as rows of weight 0. None: no label.
     """
 
     likelihood, links, parameters = "categorical", ("softmax",), ("probabilities",)
@@ -25,9 +29,10 @@ class Categorical(Loss):
         {"smoothing": 0.1},
         {"class_weights": (1.0, 0.5, 2.0)},
         {"class_weights": (3, 1, 0), "smoothing": 0.2},
+        {"ignore_index": -100},
     )
     support = "labels from 0 to K − 1, or rows of probabilities"
-    ulps = {"nll": (8, 4), "grad": (8, 4), "mean": (6, 6), "variance": (8, 8), "curvature": (8, 8), "fisher": (8, 8)}
+    ulps = {"nll": (5, 4), "grad": (8, 4), "mean": (6, 6), "variance": (6, 6), "curvature": (6, 6), "fisher": (6, 6)}
     scipy = "multinomial"
     distribution_class = distributions.Categorical
     _passes = {**Loss._passes, "mean": "params", "variance": None}
@@ -41,22 +46,58 @@ class Categorical(Loss):
         source="Bishop (2006), Pattern Recognition and Machine Learning, section 4.3.4",
     )
 
-    def __init__(self, class_weights=None, smoothing=0.0):
-        if class_weights is not None:
+    def __init__(self, class_weights=None, smoothing=0.0, ignore_index=None):
+        if isinstance(class_weights, str):
+            choice("class_weights", class_weights, ("balanced",))
+        elif class_weights is not None:
             class_weights = tuple(positive("class_weights", float(w), zero=True) for w in class_weights)
-        smoothing = positive("smoothing", smoothing, zero=True)
-        if smoothing >= 1:
-            raise ValueError(f"smoothing must be below 1, not {smoothing}")
-        self._freeze(class_weights=class_weights, smoothing=smoothing)
-        vars(self)["_weighs_targets"] = class_weights is not None
+        smoothing = share("smoothing", smoothing)
+        if ignore_index is not None:
+            ignore_index = operator.index(ignore_index)
+        self._freeze(class_weights=class_weights, smoothing=smoothing, ignore_index=ignore_index)
+        vars(self).update(_weighs_targets=class_weights is not None, _ignores=ignore_index is not None)
 
     def _fields(self):
-        return {"class_weights": self.class_weights, "smoothing": self.smoothing}
+        return {"class_weights": self._numbers, "smoothing": self.smoothing}
+
+    @property
+    def _numbers(self):
+        if self.class_weights == "balanced":
+            raise ValueError('class_weights="balanced" needs the targets of all rows: use loss.balanced(y), or fit')
+        return self.class_weights
+
+    def balanced(self, y, weights=None, width=None):
+        """The same loss with its numbers for class_weights="balanced": n / (K · n_k), n_k the weight of class k in y.
+
+        A class that does not occur gets 0. For a loss with other class weights, itself.
+        """
+        if self.class_weights != "balanced":
+            return self
+        y = np.asarray(y)
+        mass = self.plain._mass(*self._labelled(y, weights), int(y.max(initial=0)) + 1 if width is None else width)
+        numbers = np.divide(mass.sum(), len(mass) * mass, out=np.zeros(len(mass)), where=mass > 0)
+        return type(self)(**{**self._options, "class_weights": tuple(numbers.tolist())})
+
+    def _labelled(self, y, weights):
+        """Targets and weights of the rows that count."""
+        w = self._row_weights(np.ones(len(y)) if weights is None else weights, y, len(y), _checks.F64)
+        return y[w > 0], w[w > 0]
+
+    def _mass(self, y, w, width):
+        """The weight of each class."""
+        return np.bincount(y.ravel(), w, width) if y.dtype.kind in "iub" else w @ y
+
+    def _row_weights(self, weights, y, rows, dtype):
+        weights = super()._row_weights(weights, y, rows, dtype)
+        if self.ignore_index is None or y is None or y.dtype.kind != "i":
+            return weights
+        kept = (y != self.ignore_index).ravel().astype(dtype)
+        return kept if weights is None else np.where(kept > 0, weights, 0).astype(dtype)
 
     @property
     def plain(self):
         """The likelihood by itself: no class weights, no smoothing."""
-        return type(self)()
+        return type(self)(ignore_index=self.ignore_index)
 
     def width(self, outputs=2):
         """How many logits a row needs for ``outputs`` classes: as many."""
@@ -64,8 +105,9 @@ class Categorical(Loss):
 
     def outputs(self, width):
         """One class is drawn per row; ValueError if class_weights are for another number of classes."""
-        if width < 1 or (self.class_weights is not None and len(self.class_weights) != width):
-            wanted = len(self.class_weights) if self.class_weights is not None else "K >= 1"
+        given = isinstance(self.class_weights, tuple)
+        if width < 1 or (given and len(self.class_weights) != width):
+            wanted = len(self.class_weights) if given else "K >= 1"
             raise ValueError(f"{type(self).__name__} needs one logit per class, {wanted} per row, not {width}")
         return 1
 
@@ -85,20 +127,22 @@ class Categorical(Loss):
 
     def _weight(self, rows, y, weights):
         weight = super()._weight(rows, y, weights)
-        if self.class_weights is None or y.dtype.kind != "i":
+        if self._numbers is None or y.dtype.kind != "i":
             return weight
         seen = np.arange(rows) if weights is None else np.flatnonzero(weights)
         self.check_support(y, weights, len(self.class_weights))
         each = np.array(self.class_weights)[y[seen]]
         return float(each.sum() if weights is None else weights[seen].astype(float) @ each)
 
-    def curvature(self, z, y, *, weights=None, offset=None, out=None, block=False):
+    def curvature(self, z, y, *, weights=None, offset=None, exposure=None, out=None, block=False):
         """As of any loss; with ``block`` (n, K, K), p on the diagonal minus p p', times the mass of the target."""
+        offset = self.exposed(exposure, offset)
         diagonal = super().curvature(z, y, weights=weights, offset=offset, out=None if block else out)
         return self._whole(diagonal, z, offset, out) if block else diagonal
 
-    def fisher(self, z, *, weights=None, offset=None, out=None, block=False):
+    def fisher(self, z, *, weights=None, offset=None, exposure=None, out=None, block=False):
         """As of any loss; with ``block`` (n, K, K)."""
+        offset = self.exposed(exposure, offset)
         diagonal = super().fisher(z, weights=weights, offset=offset, out=None if block else out)
         return self._whole(diagonal, z, offset, out) if block else diagonal
 
@@ -116,13 +160,13 @@ class Categorical(Loss):
     def _block_outputs(self, width):
         return 1
 
-    def mean(self, z, *, offset=None, out=None):
+    def mean(self, z, *, offset=None, exposure=None, out=None):
         """Probabilities of the classes, (n, K): the mean of the one-hot target."""
-        return self._more("params", z, offset, out=out)
+        return self._more("params", z, self.exposed(exposure, offset), out=out)
 
-    def variance(self, z, *, offset=None, out=None):
+    def variance(self, z, *, offset=None, exposure=None, out=None):
         """p (1 − p) of each class, (n, K): the variance of the one-hot target."""
-        return self.plain._more("fisher", z, offset, out=out)
+        return self.plain._more("fisher", z, self.exposed(exposure, offset), out=out)
 
     def _split(self, z):
         return [z]
@@ -145,16 +189,15 @@ class Categorical(Loss):
             return np.argmax(np.log(p) + rng.gumbel(size=(*shape, p.shape[-1])), -1)
 
     def _start(self, y, w, width):
-        mass = np.bincount(y.ravel(), w, width) if y.dtype.kind == "i" else w @ y
-        z = np.log(np.maximum(mass, 0.5))
+        z = np.log(np.maximum(self._mass(y, w, width), 0.5))
         return [z - z.mean()]
 
-    def start(self, y, *, weights=None, offset=None, width=None):
+    def start(self, y, *, weights=None, offset=None, exposure=None, width=None):
         """Logits (width,) of the best constant head: log class frequencies, centred; half an observation if absent."""
         a = _checks.real_array("y", y)
         if width is None:
             width = a.shape[1] if a.ndim == 2 and a.dtype.kind == "f" else int(a.max(initial=0)) + 1
-        return super().start(y, weights=weights, offset=offset, width=width)
+        return super().start(y, weights=weights, offset=offset, exposure=exposure, width=width)
 
 
 _LABEL = np.dtype(np.int64)

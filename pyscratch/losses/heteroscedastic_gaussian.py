@@ -12,8 +12,8 @@ from pyscratch.losses._scaled import Scaled
 class HeteroscedasticGaussian(Scaled):
     """A real number whose uncertainty is predicted too: logits [mean of each output, scale of each output].
 
-    scale_link: from the second logit to the standard deviation: "softplus", "exp", "squareplus", (z + sqrt(z² + 4)) / 2,
-        or "logvar", exp(z / 2), for a logit that is the logarithm of the variance.
+    scale_link: from the second logit to the standard deviation: "softplus", "exp", "squareplus", which is
+        (z + sqrt(z² + 4)) / 2, or "logvar", exp(z / 2), for a logit that is the logarithm of the variance.
     min_scale: added to every standard deviation, >= 0. Without it an exactly fitted y has an unbounded likelihood.
     """
 

@@ -10,7 +10,7 @@ from pyscratch.losses._scaled import Scaled
 
 @family
 class LogNormal(Scaled):
-    """A positive number that is the product of many causes: its logarithm is Gaussian with a predicted location and scale.
+    """A positive number that is the product of many causes: its logarithm is Gaussian, location and scale predicted.
 
     scale_link, min_scale: of the standard deviation of log y; as in `HeteroscedasticGaussian`.
 

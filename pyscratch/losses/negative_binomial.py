@@ -40,6 +40,7 @@ class NegativeBinomial(Shaped):
         "curvature": (12, 8),
         "fisher": (8, 8),
     }
+    takes_exposure = True
     scipy = "nbinom"
     distribution_class = counts.NegativeBinomial
     card = Card(

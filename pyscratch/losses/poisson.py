@@ -23,6 +23,7 @@ class Poisson(Loss):
     domains = {"sqrt": (0.0, math.inf), "identity": (0.0, math.inf)}
     examples = ({}, {"integer": False}, {"link": "softplus"}, {"link": "sqrt"}, {"link": "identity"})
     ulps = {"nll": (4, 4), "grad": (4, 4), "mean": (4, 4), "variance": (4, 4), "curvature": (8, 8), "fisher": (4, 4)}
+    takes_exposure = True
     scipy = "poisson"
     distribution_class = counts.Poisson
     card = Card(

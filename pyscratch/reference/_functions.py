@@ -72,22 +72,23 @@ def _lgamma_excess(k):
 
 
 def _digamma_excess(k):
-    """k (ψ(k) − log k)."""
-    if not k > 10:
-        return k * (_digamma(k) - math.log(k)) if k > 0 else -1.0
-    return -0.5 - sum(b / (2 * j * k ** (2 * j - 1)) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
+    """k (ψ(k) − log k), by recurrence to m >= 20: ψ(m) − log k = log(1 + (m − k) / k) − 1 / (2 m) − ..."""
+    if not 0 < k < math.inf:
+        return -1.0 if k == 0 else -0.5 if k > 0 else k
+    n = max(0, math.ceil(20 - k))
+    m = k + n
+    series = [-k * b / (2 * j * m ** (2 * j)) for j, b in enumerate(BERNOULLI_NUMBERS, 1)]
+    return math.fsum([k * math.log1p(n / k), -k / (2 * m), *series, *(-k / (k + j) for j in range(n))])
 
 
 def _trigamma_excess(k):
-    """k² ψ'(k) − k: the Fisher information of the logarithm of a Gamma's shape.
-
-    Up to 10 by the recurrence of ψ'(x) − 1 / x, whose steps are 1 / (x² (x + 1)): nothing cancels.
-    """
-    total, x = 0.0, k
-    while 1e-100 < x < 10:
-        total, x = total + 1 / (x**2 * (x + 1)), x + 1
-    series = 0.5 + sum(b / x ** (2 * j - 1) for j, b in enumerate(BERNOULLI_NUMBERS, 1)) if x > 1 else 0.0
-    return k**2 * total + (k / x) ** 2 * series if 1e-100 < k < math.inf else 1.0 if k < 1 else series
+    """k² ψ'(k) − k, the Fisher information of the logarithm of a Gamma's shape, by recurrence to m >= 20."""
+    if not 1e-100 < k < math.inf:
+        return 1.0 if k <= 1e-100 else 0.5 if k > 0 else k
+    n = max(0, math.ceil(20 - k))
+    m = k + n
+    series = [k * (k / m) * b / m ** (2 * j) for j, b in enumerate(BERNOULLI_NUMBERS, 1)]
+    return math.fsum([-k * n / m, (k / m) ** 2 / 2, *series, *((k / (k + j)) ** 2 for j in range(n))])
 
 
 # log Γ(h + 1/2) − log Γ(h) − log(h) / 2 in powers of h^(1 − 2n): −1/8, 1/192, ...
@@ -132,7 +133,7 @@ _BENDS = [(2**n - 2) / n * (-1) ** n * _zeta(n) for n in range(2, 25)]
 
 
 def _lgamma_bend(x):
-    """log Γ(1 + 2 x) − 2 log Γ(1 + x); for small x its series, Σ ζ(n) (2ⁿ − 2) (−x)ⁿ / n (Abramowitz & Stegun 6.1.33)."""
+    """log Γ(1 + 2 x) − 2 log Γ(1 + x); for small x Σ ζ(n) (2ⁿ − 2) (−x)ⁿ / n (Abramowitz & Stegun 6.1.33)."""
     if not x < 0.1:
         return _lgamma(1 + 2 * x) - 2 * _lgamma(1 + x) if x < math.inf else x
     return sum(c * x**n for n, c in enumerate(_BENDS, 2))
@@ -180,12 +181,29 @@ def _concentration_information(r, x):
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 
+def _log_tweedie_sum(y, p, f):
+    """log Σ W_j, the series of a Tweedie density at y > 0: W_j = z^j / (j! Γ(b j)) with b = (2 − p) / (p − 1) and
+    z = (y / (p − 1))^b / (f^(1 + b) (2 − p)); its terms lie about y^(2−p) / (f (2−p)). Dunn & Smyth (2005).
+    """
+    if not 0 < y < math.inf:
+        return 0.0
+    b, peak = (2 - p) / (p - 1), y ** (2 - p) / (f * (2 - p))
+    log_z = b * math.log(y / (p - 1)) - (1 + b) * math.log(f) - math.log(2 - p)
+    reach = 12 * math.sqrt(peak / (1 + b)) + 40
+    step = max(1, int(reach / 100))  # far from 1 a sum over every other term, or fewer, is as good: it is an integral
+    j = np.arange(max(1, int(peak - reach)), peak + reach, step)
+    terms = [log_z * k - math.lgamma(k + 1) - math.lgamma(b * k) for k in j.tolist()]
+    top = max(terms)
+    return top + math.log(step * math.fsum(math.exp(term - top) for term in terms))
+
+
 lgamma, digamma, trigamma = _elementwise(_lgamma), _elementwise(_digamma), _elementwise(_trigamma)
 lgamma_excess, digamma_excess = _elementwise(_lgamma_excess), _elementwise(_digamma_excess)
 trigamma_excess = _elementwise(_trigamma_excess)
 lgamma_bend = _elementwise(_lgamma_bend)
 half_rise, half_climb, half_bend = _elementwise(_half_rise), _elementwise(_half_climb), _elementwise(_half_bend)
 log_rising, harmonic_excess = _elementwise(_log_rising), _elementwise(_harmonic_excess)
+log_tweedie_sum = _elementwise(_log_tweedie_sum)
 trigamma_drop, concentration_information = _elementwise(_trigamma_drop), _elementwise(_concentration_information)
 
 
@@ -222,7 +240,9 @@ def _tail_ratio(x):
 
 def _density(z):
     """φ(z), with z² in two parts: its rounding error is a relative error of the exponential."""
-    high = math.ldexp(round(math.ldexp(z, 20)), -20) if abs(z) < 1e6 else z
+    if abs(z) > 40:
+        return 0.0 if z == z else z
+    high = math.ldexp(round(math.ldexp(z, 20)), -20)
     return math.exp(-high * high / 2) * math.exp(-(z - high) * (z + high) / 2 - HALF_LOG_2PI)
 
 

@@ -34,7 +34,7 @@ class NumpyHead:
     ):  # fmt: skip
         z = z.reshape(rows, width)
         if offset is not None:
-            z = np.concatenate([z[:, :outputs] + offset, z[:, outputs:]], axis=1)
+            z = self._shifted(z, offset)
         if y is not None:
             self.check_support(y, weights, width)
         self.check_domain(z, weights, outputs)
@@ -55,7 +55,8 @@ class NumpyHead:
             """The terms of a diagonal as a sum, or with those beside it as whole matrices."""
             if not block:
                 return w * _joined(diagonal)
-            return (w if seen is None else w[..., None]) * _matrices([sum(terms) for terms in diagonal], pairs())
+            matrices = self._matrices([sum(terms) for terms in diagonal], pairs())
+            return (w if seen is None else w[..., None]) * matrices
 
         with np.errstate(all="ignore"):
             blocks = self._blocks(z, outputs)
@@ -91,9 +92,16 @@ class NumpyHead:
     def _mean(self, z, p):
         return p
 
-    def _condition(self, z, p):
+    def _variance_condition(self, z, p):
         """By how much the variance multiplies relative errors of the parameters, where that is no small number."""
         return 1
+
+    def _inner(self, z, p, y, wanted):
+        """Sizes that rounding errors go by where terms of an output are differences of what was computed before.
+
+        A tuple for the nll; for gradient and curvature a tuple for each block of logits, or nothing.
+        """
+        return ()
 
     def _curvature_pairs(self, z, p, y):
         """Terms of d²nll / dz_i dz_j by pair (i, j) of blocks; those that are 0 are left out."""
@@ -102,6 +110,24 @@ class NumpyHead:
     def _fisher_pairs(self, z, p):
         """Terms of their expectations."""
         return {}
+
+    def _mean_size(self, z, p):
+        """The largest term of the mean."""
+        return self._mean(z, p)
+
+    def _condition(self, z, p, y):
+        """By how much more than its largest term a rounding error may be, for each block of a gradient or curvature."""
+        return (1,) * len(self.parameters)
+
+    def _matrices(self, diagonal, pairs):
+        """Arrays (n, d) of each block of logits, and terms by pair of blocks, as matrices (n, width, width)."""
+        rows, d = diagonal[0].shape
+        matrices = np.zeros((rows, len(diagonal), d, len(diagonal), d), diagonal[0].dtype)
+        each = np.arange(d)
+        sums = {pair: sum(terms) for pair, terms in pairs.items()}
+        for (i, j), value in ({(i, i): value for i, value in enumerate(diagonal)} | sums).items():
+            matrices[:, i, each, j, each] = matrices[:, j, each, i, each] = value
+        return matrices.reshape(rows, len(diagonal) * d, len(diagonal) * d)
 
 
 class ScaledHead(NumpyHead):
@@ -140,17 +166,6 @@ class ScaledHead(NumpyHead):
         return np.where(far, times(times(a, root), root), a / p[1])
 
 
-def _matrices(diagonal, pairs):
-    """Arrays (n, d) of each block of logits, and terms by pair of blocks, as matrices (n, width, width)."""
-    rows, d = diagonal[0].shape
-    matrices = np.zeros((rows, len(diagonal), d, len(diagonal), d), diagonal[0].dtype)
-    each = np.arange(d)
-    entries = {(i, i): value for i, value in enumerate(diagonal)} | {pair: sum(terms) for pair, terms in pairs.items()}
-    for (i, j), value in entries.items():
-        matrices[:, i, each, j, each] = matrices[:, j, each, i, each] = value
-    return matrices.reshape(rows, len(diagonal) * d, len(diagonal) * d)
-
-
 def _joined(blocks):
     """The sums of each block's terms, side by side as the logits are."""
     return np.concatenate([sum(terms) for terms in blocks], axis=1)
@@ -186,6 +201,9 @@ class MeanHead(NumpyHead):
     def _variance(self, z, mean):
         return self.dispersion * np.exp(self._log_v(z))
 
+    def _per_dispersion(self, x):
+        return x / self.dispersion
+
     def _leverage(self, z):
         """dmean/dz / V(mean)."""
         if self.link.name == self.canonical:
@@ -194,10 +212,11 @@ class MeanHead(NumpyHead):
 
     def _grad(self, z, mean, y):
         leverage = self._leverage(z)
-        return [tuple(leverage * term / self.dispersion for term in residual(mean, y))]
+        return [tuple(self._per_dispersion(leverage * term) for term in residual(mean, y))]
 
     def _fisher(self, z, mean):
-        return [(self._map.sign * np.exp(self._map.log_slope(z)) * self._leverage(z) / self.dispersion,)]
+        slope = self._map.sign * np.exp(self._map.log_slope(z))
+        return [(self._per_dispersion(slope * self._leverage(z)),)]
 
     def _curvature(self, z, mean, y):
         if self.link.name == self.canonical:

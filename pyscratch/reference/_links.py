@@ -32,12 +32,12 @@ class MeanLink:
         return self.bend(z) - self.up(z)
 
     def up_slope(self, z):
-        """d² log mean / dz²."""
-        return self.up(z) * self.turn(z)
+        """The terms of d² log mean / dz²."""
+        return self.up(z) * self.bend(z), -self.up(z) ** 2
 
     def down_slope(self, z):
-        """−d² log rest / dz², of a proportion."""
-        return self.down(z) * (self.bend(z) + self.down(z))
+        """The terms of −d² log rest / dz², of a proportion."""
+        return self.down(z) * self.bend(z), self.down(z) ** 2
 
 
 class Identity(MeanLink):
@@ -230,11 +230,11 @@ class Cloglog(MeanLink):
         x = np.exp(z)
         t = np.where(x < 0.25, x, 0 * x)
         series = t**4 / 720 - t**6 / 30240 + t**8 / 1209600 - t**10 / 47900160 + t**12 * 691 / 1307674368000
-        return times(self.up(z), np.where(x < 0.25, -t / 2 - t**2 / 12 + series, 1 - x - self.up(z)))
+        return (times(self.up(z), np.where(x < 0.25, -t / 2 - t**2 / 12 + series, 1 - x - self.up(z))),)
 
     def down_slope(self, z):
         """−d² log rest / dz²."""
-        return np.exp(z)
+        return (np.exp(z),)
 
 
 class Loglog(MeanLink):
@@ -266,19 +266,23 @@ class Loglog(MeanLink):
 
     def up_slope(self, z):
         """d² log mean / dz²."""
-        return -LINKS["cloglog"].down_slope(-z)
+        return tuple(-term for term in LINKS["cloglog"].down_slope(-z))
 
     def down_slope(self, z):
         """−d² log rest / dz²."""
-        return -LINKS["cloglog"].up_slope(-z)
+        return tuple(-term for term in LINKS["cloglog"].up_slope(-z))
 
 
 class Cauchit(MeanLink):
     """mean = 1/2 + arctan(z) / π; left of −1 it is arctan(−1/z) / π, which does not cancel."""
 
+    def _pi(self, z):
+        return 4 * np.arctan(0 * z + 1) if z.dtype == object else math.pi  # with as many digits as z has
+
     def mean(self, z):
         """The mean."""
-        return np.where(z < -1, np.arctan(-1 / np.where(z < -1, z, 0 * z - 1)), math.pi / 2 + np.arctan(z)) / math.pi
+        pi = self._pi(z)
+        return np.where(z < -1, np.arctan(-1 / np.where(z < -1, z, 0 * z - 1)), pi / 2 + np.arctan(z)) / pi
 
     def rest(self, z):
         """1 − mean."""
@@ -294,7 +298,7 @@ class Cauchit(MeanLink):
 
     def log_slope(self, z):
         """The logarithm of |dmean/dz|."""
-        return -math.log(math.pi) - np.log1p(z**2)
+        return -np.log(self._pi(z)) - np.log1p(z**2)
 
     def bend(self, z):
         """d log |dmean/dz| / dz."""

@@ -37,3 +37,7 @@ class Adam(_Adam, optimizers.Adam):
 
 class AdamW(_Adam, optimizers.AdamW):
     """`pyscratch.AdamW` in NumPy."""
+
+
+class LBFGS(optimizers.LBFGS):
+    """`pyscratch.LBFGS`: scipy's, of losses and gradients in NumPy."""

@@ -13,7 +13,8 @@ class Bernoulli(MeanHead, losses.Bernoulli):
 
     def _sides(self, y):
         """Successes and failures."""
-        return y, 1 - y
+        keep, spread = 1 - self.smoothing, self.smoothing / 2
+        return (y, 1 - y) if not self.smoothing else (keep * y + spread, keep * (1 - y) + spread)
 
     def _variance(self, z, mean):
         return mean * self._map.rest(z)
@@ -38,4 +39,5 @@ class Bernoulli(MeanHead, losses.Bernoulli):
         yes, no = self._sides(y)
         if self.link.name == self.canonical:
             return [((yes + no) * self._fisher(z, mean)[0][0],)]
-        return [(times(no, self._map.down_slope(z)), -times(yes, self._map.up_slope(z)))]
+        downs, ups = self._map.down_slope(z), self._map.up_slope(z)
+        return [(*(times(no, term) for term in downs), *(-times(yes, term) for term in ups))]

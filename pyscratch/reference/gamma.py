@@ -3,8 +3,9 @@
 import numpy as np
 
 from pyscratch import losses
-from pyscratch.reference._functions import digamma_excess, lgamma_excess, trigamma_excess
+from pyscratch.reference._functions import digamma_excess, lgamma_excess, log1pmx, trigamma_excess
 from pyscratch.reference._heads import ShapedHead, twin
+from pyscratch.reference._links import SCALE_LINKS
 
 
 @twin
@@ -18,6 +19,9 @@ class Gamma(ShapedHead, losses.Gamma):
         """1 / shape."""
         return 1 / self.shape
 
+    def _per_dispersion(self, x):
+        return x * self.shape
+
     def _log_v(self, z):
         return 2 * self._map.log_mean(z)
 
@@ -26,13 +30,27 @@ class Gamma(ShapedHead, losses.Gamma):
 
     def _terms(self, z, mean, y):
         k, log_mean = 0 * y + self.shape, self._map.log_mean(z)
-        r = y * np.exp(-log_mean)
-        return k * (r - 1), k * (log_mean - np.log(y)), lgamma_excess(k), np.log(y)
+        if isinstance(self.shape, np.ndarray):  # predicted
+            return k * self._distance(z, y), lgamma_excess(k), np.log(y)
+        return k * y * np.exp(-log_mean), k * log_mean, (1 - k) * np.log(y), lgamma_excess(k) - k
+
+    def _inner(self, z, p, y, wanted):
+        if not self._predicts:
+            return ()
+        slip = p[1] * (y * np.exp(-self._map.log_mean(z[0])) - 1)  # how the distance moves as r is rounded
+        slope = SCALE_LINKS[self.scale_link].slope(z[1])
+        return (slip,) if wanted == "nll" else [(), (slope * slip, slope**2 * slip)]
+
+    def _distance(self, z, y):
+        """r − 1 − log r with r = y / mean; next to 1 from one rounding of r, or its two parts would not cancel."""
+        log_mean = self._map.log_mean(z)
+        d = y * np.exp(-log_mean) - 1
+        near = np.abs(d) < 0.5
+        return np.where(near, -log1pmx(np.where(near, d, 0 * d)), d + (log_mean - np.log(y)))
 
     def _shape_grad(self, z, mean, y):
-        """k (y / mean − 1 − log (y / mean)) + k (ψ(k) − log k)."""
-        k, log_mean = self.shape, self._map.log_mean(z)
-        return k * (y * np.exp(-log_mean) - 1), k * (log_mean - np.log(y)), digamma_excess(k)
+        """k (r − 1 − log r) + k (ψ(k) − log k)."""
+        return self.shape * self._distance(z, y), digamma_excess(self.shape)
 
     def _shape_fisher(self, z, mean):
         return (trigamma_excess(self.shape),)

@@ -26,3 +26,6 @@ class Gaussian(MeanHead, losses.Gaussian):
 
     def _nll(self, z, mean, y):
         return (y - mean) ** 2 / (2 * self.dispersion), 0 * y + (math.log(self.scale) + HALF_LOG_2PI)
+
+    def _inner(self, z, mean, y, wanted):
+        return (y**2, mean**2) if wanted == "nll" and self.link.name != self.canonical else ()

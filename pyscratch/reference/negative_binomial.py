@@ -35,7 +35,8 @@ class NegativeBinomial(ShapedHead, losses.NegativeBinomial):
         return np.where(above, -log_x, 0) - log1p_x, np.where(above, 0, log_x) - log1p_x
 
     def _terms(self, z, mean, y):
-        r = 0 * y + self.concentration
+        r = np.minimum(self.concentration, 1e300) + 0 * y  # beyond, and at 0, logarithms would be infinite
+        r = np.where(r == 0, 0 * y + 5e-324, r)
         log_p, log_q = self._log_shares(z, mean, r)
         return -r * log_p, -times(y, log_q), -y * np.log(r), log_factorial(y), -log_rising(y, r)
 

@@ -29,7 +29,7 @@ class StudentT(ScaledHead, losses.StudentT):
         exists = v > 2
         return np.where(exists, p[1] ** 2 * v / np.where(exists, v - 2, 0 * v + 1), 0 * v + math.nan)
 
-    def _condition(self, z, p):
+    def _variance_condition(self, z, p):
         v = self._df(z, p)
         return v / np.where(v > 2, v - 2, 0 * v + 1)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pyscratch import losses
-from pyscratch.reference._functions import times
+from pyscratch.reference._functions import log_tweedie_sum, times
 from pyscratch.reference._heads import MeanHead, twin
 
 
@@ -19,4 +19,6 @@ class Tweedie(MeanHead, losses.Tweedie):
 
     def _nll(self, z, mean, y):
         p, f, log_mean = self.power, self.dispersion, self._map.log_mean(z)
-        return np.exp((2 - p) * log_mean) / ((2 - p) * f), times(y, np.exp((1 - p) * log_mean)) / ((p - 1) * f)
+        rise = np.exp((2 - p) * log_mean) / ((2 - p) * f)
+        fall = times(y, np.exp((1 - p) * log_mean)) / ((p - 1) * f)
+        return rise, fall, np.log(np.where(y > 0, y, 0 * y + 1)), -log_tweedie_sum(y, 0 * y + p, 0 * y + f)

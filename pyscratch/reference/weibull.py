@@ -31,7 +31,8 @@ class Weibull(NumpyHead, losses.Weibull):
         log_scale = LINKS[self.link.name].log_mean(z[0])
         log_t = times(p[1], np.log(y) - log_scale)
         endless = ~(np.abs(log_t) < math.inf)  # then one term, or they would be ∞ − ∞
-        return (times(p[1], np.where(endless, 0 * y, np.log(y))), -times(p[1], np.where(endless, 0 * y, log_scale))), log_t
+        log_y, log_scale = (np.where(endless, 0 * y, log) for log in (np.log(y), log_scale))
+        return (times(p[1], log_y), -times(p[1], log_scale)), log_t
 
     def _nll(self, z, p, y):
         parts, log_t = self._parts(z, p, y)
@@ -54,9 +55,11 @@ class Weibull(NumpyHead, losses.Weibull):
         return [tuple(-times(p[1], term) * up for term in grown), (*(slope * term for term in by_l), -slope)]
 
     def _curvature(self, z, p, y):
-        link, scale_link, (grown, by_l, log_t) = LINKS[self.link.name], SCALE_LINKS[self.scale_link], self._growth(z, p, y)
+        link, scale_link = LINKS[self.link.name], SCALE_LINKS[self.scale_link]
+        grown, by_l, log_t = self._growth(z, p, y)
         t, slope, bend = np.exp(log_t), scale_link.slope(z[1]), scale_link.bend(z[1])
-        first = times(p[1] ** 2, t) * link.up(z[0]) ** 2, *(times(link.up_slope(z[0]), -times(p[1], term)) for term in grown)
+        turn = sum(link.up_slope(z[0]))
+        first = times(p[1] ** 2, t) * link.up(z[0]) ** 2, *(times(turn, -times(p[1], term)) for term in grown)
         bent = (times(part, term) for part in (slope**2, bend) for term in by_l)
         return [first, (slope**2 * times(times(t, log_t), log_t), *bent, -bend)]
 
