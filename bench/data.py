@@ -74,6 +74,13 @@ def carats():
     return Data(np.ascontiguousarray(whole.column("carat")[:, None]), whole.y, None, ("carat",))
 
 
+def budget_food():
+    """23 911 Spanish households, 1980: the share of the budget spent on food, by total, size, age, sex and town."""
+    frame = _rdata("Ecdat", "BudgetFood").dropna()
+    frame = frame[(frame["wfood"] > 0) & (frame["wfood"] < 1)]
+    return _encoded(frame.drop(columns="wfood"), frame["wfood"].to_numpy(float))
+
+
 def diabetes():
     """442 patients: how far the disease got in a year, whole numbers from 25 to 346 (Efron et al. 2004)."""
     from sklearn.datasets import load_diabetes

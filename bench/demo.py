@@ -29,6 +29,8 @@ TASKS = (
          note="price in dollars, raw; its spread goes with its mean"),
     Task("carat", data.carats, "real", "GaussianMixture", "HeteroscedasticGaussian", (32,), batch_size=256, epochs=60,
          race=6, options={"components": 5}, note="price from the weight alone: other properties hide several prices"),
+    Task("BudgetFood", data.budget_food, "real", "Beta", "Gaussian", (32,), batch_size=128, epochs=60, race=2,
+         note="the share of a household's budget that food takes"),
     Task("diabetes", data.diabetes, "count", "Gaussian", "Poisson", (16,), batch_size=32, race=500,
          note="whole numbers, far from 0: the Gaussian is the right bet"),
 )  # fmt: skip

@@ -165,7 +165,8 @@ APART void loglog_apart(V z, int want, Mean *m) { cloglog_apart(-z, want, m), *m
 INLINE V square_over(V a, V log_a, V b, V log_b)
 {
     V x = a * (a / b);
-    return any_lane(is_nan(x)) ? select(is_nan(x), exp_called(C(2) * log_a - log_b), x) : x;
+    Mask rare = either(is_nan(x), b < C(REAL_MIN));
+    return any_lane(rare) ? select(rare, exp_called(C(2) * log_a - log_b), x) : x;
 }
 
 INLINE Mask ordinary(V x) { return both(x >= C(REAL_MIN), x <= C(REAL_MAX)); }           /* with all its digits */

@@ -44,7 +44,7 @@ def assert_close(loss, twin, z, y, wanted):
 def test_equals_the_reference(pair, dtype, isa):
     loss, twin = pair
     for width in widths(loss):
-        for rows in sizes(isa, dtype):
+        for rows in sizes(isa, dtype, loss, width):
             z, y = draw(loss, rows, width, seeded(loss.name, rows, width), dtype)
             for wanted in ALL_OUTPUTS:
                 assert_close(loss, twin, z, y, wanted)
@@ -53,7 +53,7 @@ def test_equals_the_reference(pair, dtype, isa):
 def test_all_ways_of_asking_agree_bit_for_bit(pair, dtype, isa):
     loss, _ = pair
     for width in widths(loss):
-        for rows in sizes(isa, dtype):
+        for rows in sizes(isa, dtype, loss, width):
             rng = seeded(loss.name, rows)
             z, y = draw(loss, rows, width, rng, dtype)
             weights = rng.integers(0, 3, rows).astype(dtype)

@@ -58,7 +58,7 @@ INLINE V exponential_integral(V r, V log_z)
         V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
         sum = sum + exp_called(-(r * u + z * vexpm1(u))) * splat(weight[i & 7]);
     }
-    return select(r * before < C(REAL_EPSILON), before, (C(1) - left) / r) + left * half * sum;
+    return select(r * before < C(REAL_EPSILON), before, -vexpm1(-r * before) / r) + left * half * sum;
 }
 /* The Fisher information of log r: r times the sum of (n - 1)! q^n / (n (r + 1) ... (r + n - 1)) over n > 1, the integral
  * of d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Terms from N on go like (n + c)^-(1 + r) q^n with
