@@ -26,7 +26,7 @@ demo: $(VENV)/with-demo  ## train every head on real data in C and in NumPy: one
 	@$(RUN) -m bench.demo $(ARGS)
 
 test: $(VENV)/with-test  ## run the test suite
-	@$(RUN) -m pytest $$($(RUN) -c 'import xdist' 2>/dev/null && echo -n auto) $(ARGS)
+	@$(RUN) -m pytest $$($(RUN) -c 'import xdist; print("-n auto")' 2>/dev/null) $(ARGS)
 
 bench: $(VENV)/built  ## time every head and Dense against the reference and the peers that are here
 	@$(RUN) -m bench.run $(ARGS)
