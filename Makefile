@@ -11,7 +11,11 @@ STRICT := -Wall -Wextra -Wdouble-promotion -Werror
 # make demo ARGS=--quick, make test ARGS="-x -k poisson", make bench ARGS=--quick
 ARGS ?=
 
+<<<<<<< HEAD
 .PHONY: all build size demo test bench peers accuracy catalogue lint lint-c clean help
+=======
+.PHONY: all build size demo test neon bench peers lint lint-c clean help
+>>>>>>> dense
 .DELETE_ON_ERROR:
 
 all: build size  ## build the C kernels, print build time and code size
@@ -27,6 +31,9 @@ demo: $(VENV)/with-demo  ## train every head on real data in C and in NumPy: one
 
 test: $(VENV)/with-test  ## run the test suite
 	@$(RUN) -m pytest $$($(RUN) -c 'import xdist; print("-n auto")' 2>/dev/null) $(ARGS)
+
+neon: $(VENV)/with-test  ## the kernel tests on arm64 under qemu-user, where it and a cross compiler are installed
+	@$(RUN) tests/neon.py $(ARGS)
 
 bench: $(VENV)/built  ## time every head and Dense against the reference and the peers that are here
 	@$(RUN) -m bench.run $(ARGS)

@@ -16,7 +16,7 @@ from bench import CORES
 from pyscratch import Gaussian, Network, _native, compare, layers, losses, reference
 
 REALS = ("float32", "float64")
-TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of a checked answer, relative to max(1, |exact|)
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of a checked answer, relative to max(unit of the case, |exact|)
 HEAD_ROWS = (32, 1_000, 100_000, 4_000_000)
 REFERENCE_UP_TO = 5_000_000  # logits
 LABEL_SIZES = ((32, 10), (1_000, 10), (10_000, 10), (4_096, 1_000), (256, 50_000))
@@ -57,6 +57,7 @@ class Case:
     exact: tuple = field(repr=False)
     bytes: int = 0  # read and written at least once
     flops: int = 0
+    unit: float = 1.0  # size of what is added up to an answer
     without_constants: tuple = field(default=(), repr=False)  # exact, less the terms in y alone
 
     def answer(self, name):
@@ -124,7 +125,8 @@ def dense_case(kind, name, size, real):
     exact = (x @ W + b,) if kind == "dense forward" else (x @ W + b, g @ W.T, x.T @ g, g.sum(axis=0))
     products = 1 if kind == "dense forward" else 3
     moved = sum(array.nbytes for array in inputs.values()) * (1 if products == 1 else 2)  # as many results as inputs
-    return Case(kind, name, real, size, inputs, exact, bytes=moved, flops=2 * rows * n_in * n_out * products)
+    unit = np.sqrt(max(size))  # the longest sum of products of standard normal numbers is about that large
+    return Case(kind, name, real, size, inputs, exact, moved, 2 * rows * n_in * n_out * products, unit)
 
 
 def dense_cases(quick=False):

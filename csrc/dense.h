@@ -423,12 +423,12 @@ static void multiply_task(void *context, size_t index)
     multiply_region(p, i, smaller(r->rows, p->m - i), j, smaller(j + r->columns, p->n));
 }
 
-/* About 16 regions or more, for any number of threads. */
+/* About 16 regions or more, for any number of threads; two tiles of rows at least, or B would be read too often. */
 static void multiply_parallel(const Product *p)
 {
-    size_t down = ceil_div(p->m, MC), unit = p->wide * LANES;
-    size_t columns = larger(ceil_div(ceil_div(p->n, ceil_div(16, down)), unit), 4) * unit;
-    Regions r = {p, MC, columns, ceil_div(p->n, columns)};
+    size_t rows = smaller(larger(ceil_div(ceil_div(p->m, 16), MR), 2) * MR, MC), down = ceil_div(p->m, rows);
+    size_t unit = p->wide * LANES, columns = larger(ceil_div(ceil_div(p->n, ceil_div(16, down)), unit), 4) * unit;
+    Regions r = {p, rows, columns, ceil_div(p->n, columns)};
     parallel(down * r.across, multiply_task, &r);
 }
 

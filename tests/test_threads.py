@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 
+from cases import draw, seeded, twins
 import numpy as np
 import pytest
 
 import pyscratch as ps
-from pyscratch import _native
+from pyscratch import _native, losses
 
 if not _native.available:
     pytest.skip("the C kernels are not built", allow_module_level=True)
@@ -69,19 +70,41 @@ def test_the_environment_chooses():
     assert run("import pyscratch as ps; print(ps.threads())", PYSCRATCH_THREADS="5") == "5"
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
-def test_heads_have_the_same_bits_for_any_number_of_threads(isa, dtype, loss):
-    """Value, gradient and rows."""
-    z, y = large(loss, dtype)
+@pytest.mark.parametrize("name", losses.families)
+def test_heads_have_the_same_bits_for_any_number_of_threads(isa, dtype, name):
+    """Value, gradient and rows of every family, over several blocks."""
+    loss, _ = twins((name, {}))
+    rows = 40_000 // loss.width(1)
+    z, y = draw(loss, rows, 7 if loss.target == _native.LABELS else loss.width(1), seeded(name), dtype)
     ps.set_threads(1)
     value, grad = loss.nll_and_grad(z, y)
-    rows = loss.nll(z, y, reduction="none")
+    each = loss.nll(z, y, reduction="none")
     for threads in (2, 3, 8, 64, 2):
         ps.set_threads(threads)
         for _ in range(2):
             again, regrad = loss.nll_and_grad(z, y)
             assert again == value and (regrad == grad).all()
-        assert (loss.nll(z, y, reduction="none") == rows).all()
+        assert (loss.nll(z, y, reduction="none") == each).all()
+
+
+@pytest.mark.parametrize("name", losses.families)
+def test_a_row_does_not_depend_on_its_batch(isa, dtype, name):
+    """Whichever rows stand beside it, wherever the arrays begin and however far apart their elements are."""
+    loss, _ = twins((name, {}))
+    rng = seeded(name)
+    z, y = draw(loss, 9_000, 7 if loss.target == _native.LABELS else loss.width(1), rng, dtype)
+    each, grad = loss.nll(z, y, reduction="none"), loss.grad(z, y, reduction="sum")
+    for rows in (1, 2, 5, 16, 37, 8_500):
+        pick = rng.permutation(9_000)[:rows]
+        moved = [np.empty((2 * (rows + 1), *array.shape[1:]), array.dtype) for array in (z, y)]
+        for place, array in zip(moved, (z, y), strict=True):
+            place[2::2] = array[pick]
+        for near, far in ((z[pick], y[pick]), (moved[0][2::2], moved[1][2::2])):
+            assert (loss.nll(near, far, reduction="none") == each[pick]).all()
+            assert (loss.grad(near, far, reduction="sum") == grad[pick]).all()
+        shifted = [np.empty(array[pick].size + 1, array.dtype)[1:].reshape(array[pick].shape) for array in (z, y)]
+        shifted[0][...], shifted[1][...] = z[pick], y[pick]
+        assert (loss.grad(*shifted, reduction="sum") == grad[pick]).all()
 
 
 def test_several_python_threads_at_once():
