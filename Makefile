@@ -11,11 +11,7 @@ STRICT := -Wall -Wextra -Wdouble-promotion -Werror
 # make demo ARGS=--quick, make test ARGS="-x -k poisson", make bench ARGS=--quick
 ARGS ?=
 
-<<<<<<< HEAD
-.PHONY: all build size demo test bench peers accuracy catalogue lint lint-c clean help
-=======
-.PHONY: all build size demo test neon bench peers lint lint-c clean help
->>>>>>> dense
+.PHONY: all build size demo test neon bench peers accuracy catalogue lint lint-c clean help
 .DELETE_ON_ERROR:
 
 all: build size  ## build the C kernels, print build time and code size
