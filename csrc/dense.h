@@ -35,6 +35,8 @@ enum {
     WORTH_THREADS = 1 << 22, WORTH_ROWS = 1 << 16   /* multiply-adds, and reals of g, from which threads gain time */
 };
 
+_Static_assert(KC >= ROW_BLOCK, "a packed block of A holds a whole block of rows of dW");
+
 enum { START, CARRY, ADD };         /* a tile's sum starts at 0, or at C, or starts at 0 and is added to C */
 enum { NO_BIAS, PER_COLUMN, PER_ROW };
 
