@@ -102,7 +102,7 @@ APART void multiply_square(const MicroTile *t, size_t mr) { multiply_rows(t, mr,
 APART void multiply_wide(const MicroTile *t, size_t mr)
 {
     if (mr == 1) multiply(*t, 1, WIDE);
-    else multiply_rows(t, mr, WIDE / 2, 3);
+    else if (NV != WIDE / 2) multiply_rows(t, mr, WIDE / 2, 3);         /* else they are multiply_square's */
 }
 
 typedef struct {                    /* C (m, n) = A (m, k) B (k, n) */
