@@ -35,6 +35,8 @@ enum {
     WORTH_THREADS = 1 << 22, WORTH_ROWS = 1 << 16   /* multiply-adds, and reals of g, from which threads gain time */
 };
 
+_Static_assert(KC >= ROW_BLOCK, "a packed block of A holds a whole block of rows of dW");
+
 enum { START, CARRY, ADD };         /* a tile's sum starts at 0, or at C, or starts at 0 and is added to C */
 enum { NO_BIAS, PER_COLUMN, PER_ROW };
 
@@ -100,7 +102,7 @@ APART void multiply_square(const MicroTile *t, size_t mr) { multiply_rows(t, mr,
 APART void multiply_wide(const MicroTile *t, size_t mr)
 {
     if (mr == 1) multiply(*t, 1, WIDE);
-    else multiply_rows(t, mr, WIDE / 2, 3);
+    else if (NV != WIDE / 2) multiply_rows(t, mr, WIDE / 2, 3);         /* else they are multiply_square's */
 }
 
 typedef struct {                    /* C (m, n) = A (m, k) B (k, n) */
