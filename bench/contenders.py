@@ -76,7 +76,8 @@ def head_case(kind, name, size, real, **options):
     z, y = compare.draw(twin, rows, outputs, np.random.default_rng(0), real)
     exact = twin.nll_and_grad(z.astype(float), y.astype(float) if y.dtype.kind == "f" else y, reduction="sum")
     moved = 2 * z.nbytes + y.nbytes  # logits and targets in, gradient out
-    return Case(kind, name, real, size, {"loss": loss, "twin": twin, "z": z, "y": y}, exact, bytes=moved)
+    unit = max(1.0, float(np.abs(exact[1]).max()))  # a gradient by a small scale rounds by its largest entries
+    return Case(kind, name, real, size, {"loss": loss, "twin": twin, "z": z, "y": y}, exact, bytes=moved, unit=unit)
 
 
 def head_cases(quick=False):
