@@ -358,6 +358,9 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
 
 /* ---- what a family file says ---- */
 
+/* What it is outside of HOT loops, where no link is inlined. */
+INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
+
 /* Once per likelihood: reals in a target, support, terms in y alone. */
 #define LIKELIHOOD(likelihood, targets, outside, base) \
     INLINE Mask likelihood##_support(V y, Mask whole) { return outside(y, whole); } \
@@ -367,7 +370,7 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
 /* A likelihood in terms of its mean, likelihood_of, for COLD and HOT pairs. */
 #define LINKABLE(likelihood, logits) \
     APART void likelihood##_apart(const Obs *o, const Mean *m, int kind, Point *p) \
-    { answer(with_gradient(likelihood##_of(*o, *m), *o, kind), o->want, logits, p); }
+    { answer(with_gradient(likelihood##_of(seldom(*o), *m), *o, kind), o->want, logits, p); }
 #define COLD(likelihood, link, logits, kind, undefined) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, logits, kind, undefined)
 #define LINKED(likelihood, link) \
@@ -382,7 +385,7 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \
     APART void likelihood##_##link##_apart(const Obs *o, const Mean *m, int gradient, Point *p) \
-    { (void)m, (void)gradient; answer(with_gradient(formula(*o), *o, kind), o->want, logits, p); }
+    { (void)m, (void)gradient; answer(with_gradient(formula(seldom(*o)), *o, kind), o->want, logits, p); }
 #define COLD_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, NULL, logits, kind, NULL)

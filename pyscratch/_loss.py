@@ -113,12 +113,14 @@ class Loss:
     parameters = ("mean",)  # one block of logits each
     target = _native.REALS  # kind of y
     examples = ({},)  # options that tests, benches and the catalogue try
+    typical = ()  # logits of an ordinary case by block, around which tests and benches draw them; 0 if not given
     domains = {}  # by link: between which numbers the first logit must lie, where a link is not defined everywhere
     ulps = {}  # "nll": (ULP of the result, ULP of the largest term): either bound holds
     link_ulps = {}  # by link: what differs from that
     approximate = {}  # what is a sum that is cut off, and its relative error
     scipy = None  # name of the distribution in scipy.stats
     support = ""  # which y are possible, in words
+    kinked = False  # whether the nll has kinks, so that its mean curvature is not the Fisher information
     remedy = ""  # what to do about another y
     card = None
     takes_exposure = False  # whether the mean of a count, by its log link, is a rate times an exposure

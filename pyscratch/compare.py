@@ -68,14 +68,15 @@ def draw(twin, rows, outputs, rng, dtype=np.float64):
     """
     low, high = twin.domain
     z = rng.standard_normal((rows, twin.width(outputs)))
+    if twin.typical:
+        z += np.repeat(twin.typical[: len(twin.parameters)], outputs)
     first = z[:, :outputs]
     if np.isfinite(low):  # reflected into the half-line
         first[:] = low + np.abs(first) + 0.1
     elif np.isfinite(high):
         first[:] = high - np.abs(first) - 0.1
     z = z.astype(dtype)
-    y = np.asarray(twin.distribution(z).sample(rng))
-    return z, y.astype(np.int64 if twin.target == _native.LABELS else dtype)
+    return z, twin.targets(twin.distribution(z).sample(rng), z.shape[1], dtype)
 
 
 def quantities(loss, z, y):

@@ -29,7 +29,7 @@ def assert_same(got, expected):
         other = got[name] if isinstance(got[name], tuple) else (got[name],)
         assert type(got[name]) is type(expected[name]), name
         for a, b in zip(other, value, strict=True):
-            assert a == b if isinstance(b, ps.Total) else np.array_equal(a, b), name
+            assert a == b if isinstance(b, ps.Total) else np.array_equal(a, b, equal_nan=True), name
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none", "total"])

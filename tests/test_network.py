@@ -153,7 +153,7 @@ def test_predict_is_the_mean_of_forward(module, head, dtype, rows):
     z = net.forward(X)
     assert z.dtype == dtype and z.shape == (rows, net.width)
     prediction = net.predict(X)
-    assert prediction.dtype == dtype and np.array_equal(prediction, net.loss.mean(z))
+    assert prediction.dtype == dtype and np.array_equal(prediction, net.loss.mean(z), equal_nan=True)
     assert prediction.shape == ((rows, 3) if head[0] == "Categorical" else (rows,))
 
 
@@ -179,7 +179,7 @@ def test_offset_is_added_to_the_logits(module, head):
     assert net.score(X, y, offset=offset) == pytest.approx(-net.loss.plain.nll(z, y), rel=1e-13)
     np.testing.assert_allclose(net.distribution(X, offset=offset).mean, net.loss.mean(z), rtol=1e-14)
     if offset.shape[1] == 1:
-        assert np.array_equal(net.predict(X, offset=offset[:, 0]), net.predict(X, offset=offset))
+        assert np.array_equal(net.predict(X, offset=offset[:, 0]), net.predict(X, offset=offset), equal_nan=True)
 
 
 @each_module

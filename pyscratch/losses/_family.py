@@ -47,3 +47,10 @@ def logit_of(link, value):
 def weighted_mean(y, w):
     """Weighted mean of each column of ``y``."""
     return w @ y / w.sum()
+
+
+def weighted_median(x, w):
+    """The smallest number with at least half of the weight at or below it."""
+    order = np.argsort(x)
+    below = np.cumsum(w[order])
+    return x[order[np.searchsorted(below, below[-1] / 2)]]

@@ -3,13 +3,13 @@
 import numpy as np
 
 from pyscratch import distributions
-from pyscratch._checks import choice, positive
-from pyscratch._loss import Card, Loss
+from pyscratch._loss import Card
 from pyscratch.losses._family import family, logit_of, weighted_mean
+from pyscratch.losses._scaled import Scaled
 
 
 @family
-class HeteroscedasticGaussian(Loss):
+class HeteroscedasticGaussian(Scaled):
     """A real number whose uncertainty is predicted too: logits [mean of each output, scale of each output].
 
     scale_link: from the second logit to the standard deviation: "softplus", "exp", "squareplus", which is
@@ -17,8 +17,8 @@ class HeteroscedasticGaussian(Loss):
     min_scale: added to every standard deviation, >= 0. Without it an exactly fitted y has an unbounded likelihood.
     """
 
-    likelihood, links, parameters = "heteroscedastic_gaussian", ("identity",), ("mean", "scale")
-    scale_links = ("softplus", "exp", "squareplus", "logvar")
+    likelihood, parameters = "heteroscedastic_gaussian", ("mean", "scale")
+    scale_links = (*Scaled.scale_links, "logvar")
     examples = (
         {},
         {"min_scale": 0.1},
@@ -46,15 +46,6 @@ class HeteroscedasticGaussian(Loss):
         wrong="y is skewed or bounded, or there are too few rows to learn a spread",
         source="Nix & Weigend (1994), Estimating the mean and variance of the target probability distribution",
     )
-
-    def __init__(self, scale_link="softplus", min_scale=0.0):
-        self._freeze(
-            scale_link=choice("scale_link", scale_link, self.scale_links),
-            min_scale=positive("min_scale", min_scale, zero=True),
-        )
-
-    def _fields(self):
-        return {"min_scale": self.min_scale}
 
     def _supported(self, y, width):
         return np.isfinite(y)

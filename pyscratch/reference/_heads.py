@@ -111,6 +111,10 @@ class NumpyHead:
         """The largest term of the mean."""
         return self._mean(z, p)
 
+    def _variance_size(self, z, p):
+        """The largest term of the variance."""
+        return self._variance(z, p)
+
     def _condition(self, z, p, y):
         """By how much more than its largest term a rounding error may be, for each block of a gradient or curvature."""
         return (1,) * len(self.parameters)
@@ -124,6 +128,42 @@ class NumpyHead:
         for (i, j), value in ({(i, i): value for i, value in enumerate(diagonal)} | sums).items():
             matrices[:, i, each, j, each] = matrices[:, j, each, i, each] = value
         return matrices.reshape(rows, len(diagonal) * d, len(diagonal) * d)
+
+
+class ScaledHead(NumpyHead):
+    """A family whose second logit is a scale, h(z) + min_scale."""
+
+    def _params(self, z):
+        return z[0], SCALE_LINKS[self.scale_link].value(z[1]) + self.min_scale
+
+    def _mean(self, z, p):
+        return p[0]
+
+    def _log_scale(self, z):
+        link = SCALE_LINKS[self.scale_link]
+        return np.log(link.value(z) + self.min_scale) if self.min_scale else link.log(z)
+
+    def _share(self, z):
+        """How much of the scale the logit moves: h / (h + min_scale)."""
+        h = SCALE_LINKS[self.scale_link].value(z)
+        return h / (h + self.min_scale) if self.min_scale else 1
+
+    def _slope(self, z):
+        """d log scale / dz."""
+        return SCALE_LINKS[self.scale_link].slope(z) * self._share(z)
+
+    def _bend(self, z):
+        """The terms of d² log scale / dz²."""
+        link, share = SCALE_LINKS[self.scale_link], self._share(z)
+        return share * link.bend(z), share * (1 - share) * link.slope(z) ** 2
+
+    def _per_scale(self, z, p, a):
+        """a / scale; by a scale that has underflowed in two steps, from its logarithm."""
+        far = ~(p[1] > 1e-30)
+        if not np.any(far):
+            return a / p[1]
+        root = np.exp(-self._log_scale(z[1]) / 2)
+        return np.where(far, times(times(a, root), root), a / p[1])
 
 
 def _joined(blocks):
