@@ -8,7 +8,7 @@ INLINE Point location_scale_gaussian(V y, V mean, Scale s)
     return (Point){.mean = mean, .param = {mean, s.scale}, .variance = s.scale * s.scale,
                    .nll = C(0.5) * u * u + s.log_scale, .grad = {-u * s.inverse * s.extra, times(s.slope, rest)},
                    .curv = {per * per, s.bend + times(C(2) * s.slope * s.slope - s.bend, u2)},
-                   .fisher = {per * per, C(2) * steep(s)}};
+                   .curv_pair = {C(2) * u * per * s.slope}, .fisher = {per * per, C(2) * steep(s)}};
 }
 
 INLINE Point heteroscedastic_gaussian(Obs o)

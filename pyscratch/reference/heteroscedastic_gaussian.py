@@ -29,6 +29,10 @@ class HeteroscedasticGaussian(ScaledHead, losses.HeteroscedasticGaussian):
         steep = np.where(endless, 2 * slope**2 - sum(bend), 2 * slope**2)
         return [self._fisher(z, p)[0], (*bend, times(steep, u2), -times(sum(bend), np.where(endless, 0, u2)))]
 
+    def _curvature_pairs(self, z, p, y):
+        u = self._per_scale(z, p, y - p[0])
+        return {(0, 1): (2 * self._slope(z[1]) * self._per_scale(z, p, u),)}
+
     def _fisher(self, z, p):
         per_scale = self._per_scale(z, p, 0 * z[0] + 1)
         return [(self._per_scale(z, p, per_scale),), (2 * self._slope(z[1]) ** 2,)]
