@@ -6,6 +6,7 @@
 #include "families/gamma.h"
 #include "families/negative_binomial.h"
 #include "families/tweedie.h"
+#include "families/beta.h"
 #include "families/categorical.h"
 #include "families/gaussian_mixture.h"
 
@@ -22,6 +23,7 @@ static const HeadRow head_rows[] = {
     ROW(negative_binomial, log), ROW(negative_binomial, softplus),
     ROW(negative_binomial_concentration, log), ROW(negative_binomial_concentration, softplus),
     ROW(tweedie, log), ROW(tweedie, softplus),
+    ROW(beta, logit),
     ROW(categorical, softmax),
     ROW(gaussian_mixture, softmax),
 };

@@ -179,7 +179,63 @@ def test_min_scale_is_added(module, dtype):
     assert module.HeteroscedasticGaussian(min_scale=0.5).nll(z[:1], [1.25]) == pytest.approx(fixed, rel=1e-6)
 
 
+# ---- Beta, Student's t, Laplace, lognormal, Weibull ----
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("precision", [1e2, 1e4, 1e6, 1e8])
+def test_a_precise_beta_keeps_its_digits(precision, dtype, isa):
+    """What is left where log Γ(a) + log Γ(b) − log Γ(n) and the logarithms of y cancel is right to a few ULP of 1."""
+    mpmath = pytest.importorskip("mpmath")
+    z = np.array([[t, np.log(precision)] for t in (-3.0, -0.5, 0.0, 1.25, 4.0)], dtype)
+    exact = mpmath.mp.clone()
+    exact.dps = 40
+    for sign in (-2.0, 0.0, 0.5):  # standard deviations from the mean
+        mean = 1 / (1 + np.exp(-z[:, 0].astype(float)))
+        y = (mean + sign * np.sqrt(mean * (1 - mean) / precision)).astype(dtype)
+        got = losses.Beta(scale_link="exp").nll(z, y, reduction="none")
+        for (t, log_n), each, nll in zip(z.astype(float), y.astype(float), got, strict=True):
+            m, n, x = 1 / (1 + exact.exp(-t)), exact.exp(log_n), exact.mpf(each)
+            a, b = m * n, (1 - m) * n
+            want = exact.loggamma(a) + exact.loggamma(b) - exact.loggamma(n)
+            want -= (a - 1) * exact.log(x) + (b - 1) * exact.log(1 - x)
+            # y as it was rounded may be far from the mean, in standard deviations: that is no error
+            u = float(abs(x - m) / exact.sqrt(m * (1 - m) / n)) + np.sqrt(precision) * np.finfo(dtype).eps
+            assert abs(float(nll - want)) <= 40 * np.finfo(dtype).eps * (12 + u**2 + np.sqrt(precision) * u)
+
+
+@MODULES
+def test_a_beta_of_zeros_and_ones_says_how_many_and_what_to_do(module, dtype):
+    z = np.zeros((5, 2), dtype)
+    with pytest.raises(ValueError, match=r"y\[1\] = 0.*both excluded; y holds 2 of 0 and 1 of 1: squeeze"):
+        module.Beta().nll(z, np.array([0.5, 0, 0.2, 0, 1]))
+    with pytest.raises(ValueError, match=r"squeeze all n rows to \(y \(n − 1\) \+ 1/2\) / n"):
+        module.Beta().targets([0.5, 1.0], 2, dtype)
+    with pytest.raises(ValueError, match=r"y\[0\] = 1.5: Beta needs numbers between 0 and 1, both excluded$"):
+        module.Beta().nll(z[:1], [1.5])
+
+
+@MODULES
+def test_a_beta_rounds_to_the_nearest_number_inside(module):
+    z, y = np.zeros((2, 2), np.float32), np.array([1 - 1e-12, 1e-300])
+    inside = module.Beta().targets(y, 2, np.float32)
+    assert np.array_equal(inside, np.nextafter(np.float32([1, 0]), np.float32(0.5)))
+    assert module.Beta().nll(z, y) == module.Beta().nll(z, inside)
+
+
+
 # ---- the best constant ----
+
+
+def assert_no_neighbour_is_better(loss, z, y, weights=None, offset=None):
+    """Of the constants next to these along each logit."""
+    best = loss.nll(z, y, weights=weights, offset=offset)
+    for k in range(z.shape[1]):
+        for step in (1e-6, 1e-3, 0.1):
+            for sign in (1, -1):
+                moved = z.copy()
+                moved[:, k] += sign * step
+                assert loss.nll(moved, y, weights=weights, offset=offset) >= best - 1e-13 * abs(best), (loss, k, step)
 
 
 def test_start_is_the_best_constant(pair):
@@ -197,6 +253,9 @@ def test_start_is_the_best_constant(pair):
             z = np.tile(start, (len(y), 1))
             plain = loss.plain
             grad = plain.grad(z, y, weights=weights).sum(0)
+            if loss.kinked:
+                assert_no_neighbour_is_better(plain, z, y, weights)
+                continue
             assert np.abs(grad).max() < 1e-9 * max(1, np.abs(y).max()), (loss, width, grad)
 
 
@@ -214,6 +273,9 @@ def test_start_next_to_an_offset(pair):
             start = loss.start(y, offset=offset, width=width)
             if np.isfinite(loss.domain).any():  # the best constant may lie on its edge
                 assert np.isfinite(loss.nll(np.tile(start, (len(y), 1)), y, offset=offset))
+                continue
+            if loss.kinked:
+                assert_no_neighbour_is_better(loss.plain, np.tile(start, (len(y), 1)), y, offset=offset)
                 continue
             grad = loss.plain.grad(np.tile(start, (len(y), 1)), y, offset=offset).sum(0)
             assert np.abs(grad).max() < 1e-7 * max(1, np.abs(y).max()), (loss, width, grad)

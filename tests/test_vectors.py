@@ -23,9 +23,10 @@ VECTORS = [  # family, options, logits, y, nll with all constants, gradient; tho
             0.04213888014162, 0.2170700835025, 0.02234363951567,
         ],
     ),
+    ("Beta", {}, [0.3, 1.2], 0.37, 0.26756853208086, [0.3997558100924, -0.2752223669446]),
     ("Poisson", {}, [0.7], 3, 1.7055121766985, [-0.9862472925295]),
     ("Poisson", {}, [-60.0], 0, 8.7565107626965e-27, [8.756510762697e-27]),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v[0]}{v[2]}")
