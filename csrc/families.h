@@ -7,6 +7,7 @@
 #include "families/negative_binomial.h"
 #include "families/tweedie.h"
 #include "families/beta.h"
+#include "families/student_t.h"
 #include "families/categorical.h"
 #include "families/gaussian_mixture.h"
 
@@ -24,6 +25,7 @@ static const HeadRow head_rows[] = {
     ROW(negative_binomial_concentration, log), ROW(negative_binomial_concentration, softplus),
     ROW(tweedie, log), ROW(tweedie, softplus),
     ROW(beta, logit),
+    ROW(student_t, identity), ROW(student_t_df, identity),
     ROW(categorical, softmax),
     ROW(gaussian_mixture, softmax),
 };

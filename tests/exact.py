@@ -109,6 +109,29 @@ class Exact:
         k = self.value
         return Exact(k**2 * mp.psi(1, k) - k if k < mp.mpf(10) ** 20 else mp.mpf(1) / 2 + 1 / (6 * k))
 
+    def _halves(self, h, order):
+        """The derivatives of log Γ(h + 1/2) − log Γ(h) − log(h) / 2, from its asymptotic series."""
+        terms = (mp.mpf(-1) / 8, mp.mpf(1) / 192, mp.mpf(-1) / 640, mp.mpf(17) / 14336, mp.mpf(-31) / 18432)
+        return sum(c * mp.rf(2 * k + 1, order) * (-1) ** order / h ** (2 * k + 1 + order) for k, c in enumerate(terms))
+
+    def half_rise(self):
+        h = self.value
+        if h > mp.mpf(10) ** 5:
+            return Exact(self._halves(h, 0))
+        return Exact(mp.loggamma(h + 0.5) - mp.loggamma(h) - mp.log(h) / 2)
+
+    def half_climb(self):
+        h = self.value
+        if h > mp.mpf(10) ** 5:
+            return Exact(h * self._halves(h, 1))
+        return Exact(h * (mp.psi(0, h + 0.5) - mp.psi(0, h)) - 0.5)
+
+    def half_bend(self):
+        h = self.value
+        if h > mp.mpf(10) ** 5:
+            return Exact(-(h**2) * self._halves(h, 2))
+        return Exact(h**2 * (mp.psi(1, h) - mp.psi(1, h + 0.5)) - 0.5)
+
     def _power_sums(self, r):
         """Σ (j / r), Σ (j / r)², Σ (j / r)³ over j < y where j / r is tiny; else None."""
         y, r = self.value, _value(r)

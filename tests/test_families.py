@@ -223,6 +223,48 @@ def test_a_beta_rounds_to_the_nearest_number_inside(module):
     assert module.Beta().nll(z, y) == module.Beta().nll(z, inside)
 
 
+@MODULES
+def test_a_student_with_many_degrees_of_freedom_is_a_gaussian(module, dtype):
+    """And the distance to it, (u⁴ − 2 u² − 1) / (4 df), keeps its digits."""
+    z = np.array([[0.2, -0.4]] * 3, dtype)
+    y = np.array([0.9, 0.2, -2.0], dtype)
+    gaussian = module.HeteroscedasticGaussian(scale_link="exp")
+    u = (y.astype(float) - z[:, 0]) / np.exp(z[:, 1].astype(float))
+    for df in (1e6, 1e9, 1e20):
+        student = module.StudentT(df, scale_link="exp")
+        rel = 8 * np.finfo(dtype).eps + 20 / df
+        assert np.allclose(student.nll(z, y, reduction="none"), gaussian.nll(z, y, reduction="none"), rtol=rel)
+        assert np.allclose(student.grad(z, y), gaussian.grad(z, y), rtol=rel, atol=rel)
+        free = module.StudentT(scale_link="exp").grad(np.column_stack([z, np.full(3, np.log(df))]), y, reduction="sum")
+        limit = (u**4 - 2 * u**2 - 1) / (4 * np.exp(dtype(np.log(df)).astype(float)))
+        rounding = 1e-5 if dtype == np.float32 else 1e-12
+        assert np.allclose(free[:, 2], limit, rtol=100 / df + rounding, atol=0)
+
+
+@MODULES
+def test_moments_that_do_not_exist_are_nan(module, dtype):
+    z = np.array([[0.5, 0.0]], dtype)
+    for df, mean, variance in ((0.5, False, False), (1.0, False, False), (1.5, True, False), (2.0, True, False)):
+        student = module.StudentT(df)
+        assert np.isnan(student.mean(z)[0]) != mean and np.isnan(student.variance(z)[0]) != variance
+    student = module.StudentT(2.5, scale_link="exp")
+    assert student.mean(z)[0] == 0.5 and np.isclose(student.variance(z)[0], 5)
+    d = module.StudentT(0.5).distribution(z)
+    assert np.isnan(d.mean[0]) and np.isnan(d.std[0]) and d.log_prob([0.3]).shape == (1,)
+
+
+@MODULES
+def test_with_scale_finds_the_degrees_of_freedom(module):
+    rng = seeded("degrees")
+    z = np.column_stack([rng.normal(size=400), np.full(400, 0.3)])
+    y = z[:, 0] + np.log1p(np.exp(0.3)) * rng.standard_t(3.0, 400)
+    fitted = module.StudentT(30.0).with_scale(z, y)
+    assert type(fitted) is module.StudentT and 2 < fitted.df < 5
+    best = fitted.nll(z, y)
+    assert all(module.StudentT(fitted.df * f).nll(z, y) > best for f in (0.97, 1.03))
+    assert module.StudentT().with_scale(np.zeros((3, 3)), [1, 2, 3]) == module.StudentT()
+
+
 
 # ---- the best constant ----
 

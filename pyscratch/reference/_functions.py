@@ -91,6 +91,37 @@ def _trigamma_excess(k):
     return math.fsum([-k * n / m, (k / m) ** 2 / 2, *series, *((k / (k + j)) ** 2 for j in range(n))])
 
 
+# log Γ(h + 1/2) − log Γ(h) − log(h) / 2 in powers of h^(1 − 2n): −1/8, 1/192, ...
+_HALVES = [-(1 - 4.0**-n) * b / (n * (2 * n - 1)) for n, b in enumerate(BERNOULLI_NUMBERS, 1)]
+
+
+def _half_rise(h):
+    """log Γ(h + 1/2) − log Γ(h) − log(h) / 2: recurrence up to 30, then its asymptotic series."""
+    total = 0.0
+    while 0 < h < 30:
+        total, h = total + math.log(h / (h + 0.5) * ((h + 1) / (h + 0.5))) / 2, h + 1
+    return total + sum(c / h ** (2 * k + 1) for k, c in enumerate(_HALVES)) if h else -math.inf
+
+
+def _half_climb(h):
+    """h (ψ(h + 1/2) − ψ(h)) − 1/2."""
+    total, at = 0.0, h
+    while 0 < at < 30:
+        total, at = total + 0.5 / (at * (at + 1) * (2 * at + 1)), at + 1
+    series = sum(-(2 * k + 1) * c / at ** (2 * k + 1) for k, c in enumerate(_HALVES)) if h else 0.0
+    return h * total + h / at * series if 0 < h < math.inf else 0.5 if h == 0 else 0 / h
+
+
+def _half_bend(h):
+    """h² (ψ'(h) − ψ'(h + 1/2)) − 1/2."""
+    total, at = 0.0, h
+    while 0 < at < 30:
+        c = (at + 0.5) ** 2
+        total, at = total + (1.5 * c - 0.125) / (2 * c * (at * (at + 1)) ** 2), at + 1
+    series = sum(-(2 * k + 1) * (2 * k + 2) * c / at ** (2 * k + 1) for k, c in enumerate(_HALVES)) if h else 0.0
+    return h**2 * total + (h / at) ** 2 * series if 1e-100 < h < math.inf else 0.5 if h < 1 else 0 / h
+
+
 def _log_rising(y, r):
     """log (Γ(y + r) / (Γ(r) r^y)): for whole y the sum of log(1 + j / r) over j < y."""
     if not y <= 1e4:
@@ -152,6 +183,7 @@ def _log_tweedie_sum(y, p, f):
 lgamma, digamma, trigamma = _elementwise(_lgamma), _elementwise(_digamma), _elementwise(_trigamma)
 lgamma_excess, digamma_excess = _elementwise(_lgamma_excess), _elementwise(_digamma_excess)
 trigamma_excess = _elementwise(_trigamma_excess)
+half_rise, half_climb, half_bend = _elementwise(_half_rise), _elementwise(_half_climb), _elementwise(_half_bend)
 log_rising, harmonic_excess = _elementwise(_log_rising), _elementwise(_harmonic_excess)
 log_tweedie_sum = _elementwise(_log_tweedie_sum)
 trigamma_drop, concentration_information = _elementwise(_trigamma_drop), _elementwise(_concentration_information)
