@@ -265,6 +265,18 @@ def test_with_scale_finds_the_degrees_of_freedom(module):
     assert module.StudentT().with_scale(np.zeros((3, 3)), [1, 2, 3]) == module.StudentT()
 
 
+@MODULES
+def test_a_lognormal_is_the_gaussian_of_the_logarithm(module, dtype):
+    rng = seeded("lognormal")
+    z, y = rng.normal(size=(50, 2)).astype(dtype), rng.exponential(size=50).astype(dtype)
+    gaussian, log_y = module.HeteroscedasticGaussian(), np.log(y.astype(float))
+    nll, grad = module.LogNormal().nll_and_grad(z, y, reduction="none")
+    want, want_grad = gaussian.nll_and_grad(z.astype(float), log_y, reduction="none")
+    assert np.allclose(nll, want + log_y, rtol=1e-5, atol=1e-5) and np.allclose(grad, want_grad, rtol=1e-4, atol=1e-4)
+    location, scale = module.LogNormal().link(z)
+    assert np.allclose(module.LogNormal().mean(z), np.exp(location + scale**2 / 2), rtol=1e-5)
+
+
 
 # ---- the best constant ----
 
