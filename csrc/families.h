@@ -8,6 +8,7 @@
 #include "families/tweedie.h"
 #include "families/beta.h"
 #include "families/student_t.h"
+#include "families/laplace.h"
 #include "families/lognormal.h"
 #include "families/categorical.h"
 #include "families/gaussian_mixture.h"
@@ -27,6 +28,7 @@ static const HeadRow head_rows[] = {
     ROW(tweedie, log), ROW(tweedie, softplus),
     ROW(beta, logit),
     ROW(student_t, identity), ROW(student_t_df, identity),
+    ROW(laplace, identity),
     ROW(lognormal, identity),
     ROW(categorical, softmax),
     ROW(gaussian_mixture, softmax),

@@ -266,6 +266,15 @@ def test_with_scale_finds_the_degrees_of_freedom(module):
 
 
 @MODULES
+def test_the_location_of_a_laplace_is_the_median(module):
+    y, weights = np.array([5.0, 1.0, 2.0, 100.0, 3.0]), np.array([1.0, 1.0, 2.0, 1.0, 1.0])
+    start = module.Laplace(scale_link="exp").start(y, weights=weights)
+    assert start[0] == 2.0 and np.isclose(np.exp(start[1]), (3 + 1 + 98 + 1) / 6)
+    moved = module.Laplace().start(y, offset=np.array([[1.0], [0], [0], [0], [0]]))
+    assert moved[0] == 3.0
+
+
+@MODULES
 def test_a_lognormal_is_the_gaussian_of_the_logarithm(module, dtype):
     rng = seeded("lognormal")
     z, y = rng.normal(size=(50, 2)).astype(dtype), rng.exponential(size=50).astype(dtype)
