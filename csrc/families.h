@@ -10,6 +10,7 @@
 #include "families/student_t.h"
 #include "families/laplace.h"
 #include "families/lognormal.h"
+#include "families/weibull.h"
 #include "families/categorical.h"
 #include "families/gaussian_mixture.h"
 
@@ -30,6 +31,7 @@ static const HeadRow head_rows[] = {
     ROW(student_t, identity), ROW(student_t_df, identity),
     ROW(laplace, identity),
     ROW(lognormal, identity),
+    ROW(weibull, log), ROW(weibull, softplus),
     ROW(categorical, softmax),
     ROW(gaussian_mixture, softmax),
 };

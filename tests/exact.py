@@ -114,6 +114,12 @@ class Exact:
         terms = (mp.mpf(-1) / 8, mp.mpf(1) / 192, mp.mpf(-1) / 640, mp.mpf(17) / 14336, mp.mpf(-31) / 18432)
         return sum(c * mp.rf(2 * k + 1, order) * (-1) ** order / h ** (2 * k + 1 + order) for k, c in enumerate(terms))
 
+    def lgamma_bend(self):
+        x = self.value
+        if x < mp.mpf(10) ** -10:
+            return Exact(sum(mp.zeta(n) * (2**n - 2) * (-x) ** n / n for n in range(2, 7)))
+        return Exact(mp.loggamma(1 + 2 * x) - 2 * mp.loggamma(1 + x))
+
     def half_rise(self):
         h = self.value
         if h > mp.mpf(10) ** 5:

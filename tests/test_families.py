@@ -286,6 +286,16 @@ def test_a_lognormal_is_the_gaussian_of_the_logarithm(module, dtype):
     assert np.allclose(module.LogNormal().mean(z), np.exp(location + scale**2 / 2), rtol=1e-5)
 
 
+@MODULES
+def test_a_weibull_of_shape_one_is_an_exponential(module, dtype):
+    z, y = np.array([[0.3, 0.0], [-1.0, 0.0]], dtype), np.array([1.7, 0.2], dtype)
+    scale = np.exp(z[:, 0])
+    loss = module.Weibull(scale_link="exp")
+    assert np.allclose(loss.nll(z, y, reduction="none"), y / scale + z[:, 0], rtol=1e-6)
+    assert np.allclose(loss.mean(z), scale, rtol=1e-6) and np.allclose(loss.variance(z), scale**2, rtol=1e-5)
+    steep = module.Weibull(scale_link="exp").variance(np.array([[0.0, 12.0]], dtype))  # to π² / 6 shape^−2
+    assert np.allclose(steep, np.pi**2 / 6 * np.exp(-24.0), rtol=1e-4)
+
 
 # ---- the best constant ----
 

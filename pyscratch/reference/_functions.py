@@ -122,6 +122,23 @@ def _half_bend(h):
     return h**2 * total + (h / at) ** 2 * series if 1e-100 < h < math.inf else 0.5 if h < 1 else 0 / h
 
 
+def _zeta(n):
+    """ζ(n) for whole n > 1: 60 terms, and the rest by Euler and Maclaurin's formula."""
+    rest = 60.0**-n * (60 / (n - 1) + 1 / 2 + n / 720 - n * (n + 1) * (n + 2) / (720 * 60.0**3))
+    rest += 60.0 ** (-n - 5) * n * (n + 1) * (n + 2) * (n + 3) * (n + 4) / 30240
+    return math.fsum([rest, *(k**-n for k in range(1, 60))])
+
+
+_BENDS = [(2**n - 2) / n * (-1) ** n * _zeta(n) for n in range(2, 25)]
+
+
+def _lgamma_bend(x):
+    """log Γ(1 + 2 x) − 2 log Γ(1 + x); for small x its series, Σ ζ(n) (2ⁿ − 2) (−x)ⁿ / n (A. & S. 6.1.33)."""
+    if not x < 0.1:
+        return _lgamma(1 + 2 * x) - 2 * _lgamma(1 + x) if x < math.inf else x
+    return sum(c * x**n for n, c in enumerate(_BENDS, 2))
+
+
 def _log_rising(y, r):
     """log (Γ(y + r) / (Γ(r) r^y)): for whole y the sum of log(1 + j / r) over j < y."""
     if not y <= 1e4:
@@ -183,6 +200,7 @@ def _log_tweedie_sum(y, p, f):
 lgamma, digamma, trigamma = _elementwise(_lgamma), _elementwise(_digamma), _elementwise(_trigamma)
 lgamma_excess, digamma_excess = _elementwise(_lgamma_excess), _elementwise(_digamma_excess)
 trigamma_excess = _elementwise(_trigamma_excess)
+lgamma_bend = _elementwise(_lgamma_bend)
 half_rise, half_climb, half_bend = _elementwise(_half_rise), _elementwise(_half_climb), _elementwise(_half_bend)
 log_rising, harmonic_excess = _elementwise(_log_rising), _elementwise(_harmonic_excess)
 log_tweedie_sum = _elementwise(_log_tweedie_sum)
