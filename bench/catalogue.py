@@ -120,6 +120,8 @@ def picture(name, cls):
     loss = example(cls)
     width = loss.width(3) if cls.target == _native.LABELS else loss.width()
     z = np.random.default_rng(sum(map(ord, name))).normal(0, 1, (3, width))
+    if loss.typical:
+        z += loss.typical[: len(loss.parameters)]
     d = loss.distribution(z)
     figure = Figure(figsize=(4, 1.6), dpi=100, layout="tight")
     axes = figure.subplots()

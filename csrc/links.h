@@ -179,6 +179,16 @@ INLINE V exp_sum(V a, V b)
     return vexp(s.sum) * (C(1) + max_(min_(s.error, C(0.5)), C(-0.5)));
 }
 
+INLINE Mask ordinary(V x) { return both(x >= C(REAL_MIN), x <= C(REAL_MAX)); }           /* with all its digits */
+
+/* exp(a + b), with the digits that a + b loses. */
+APART V exp_sum(V a, V b)
+{
+    V bound = C(REAL_MAX / 4);
+    Exact s = two_sum(max_(min_(a, bound), -bound), max_(min_(b, bound), -bound));
+    return vexp(s.sum) * (C(1) + max_(min_(s.error, C(0.5)), C(-0.5)));
+}
+
 /* A ratio x = a / b of positive numbers, which may both have overflown or both be 0, and what does not overflow where they
  * do: t is the smaller of x and 1 / x. p = 1 / (1 + x), q = x / (1 + x). */
 typedef struct { Mask above; V x, log_x, log1p_t, log1p_x, p, q, log_q; } Odds;
@@ -199,7 +209,7 @@ INLINE Odds odds_of(V a, V b, V log_x)
 typedef struct {
     V scale, log_scale, inverse, extra;
     V slope, bend;                               /* d log scale / dz, d2 log scale / dz2 */
-    V curve;                                     /* slope^2 + bend, without cancellation */
+    V curve;                                     /* `curved` without its cancellation */
 } Scale;
 INLINE V steep(Scale s) { return s.slope * s.slope; }            /* of a function of log scale: h'' steep + h' bend */
 
@@ -207,7 +217,8 @@ INLINE V steep(Scale s) { return s.slope * s.slope; }            /* of a functio
 INLINE Scale exponential_scale(V z, V a)
 {
     V log_scale = a * z, root = max_(min_(exp_called(C(-0.5) * log_scale), C(REAL_MAX)), C(REAL_MIN));
-    return (Scale){.scale = exp_called(log_scale), .log_scale = log_scale, .inverse = root, .extra = root, .slope = a, .curve = a * a};
+    return (Scale){.scale = exp_called(log_scale), .log_scale = log_scale, .inverse = root, .extra = root, .slope = a,
+                   .curve = a * a};
 }
 
 INLINE Scale squareplus_scale(V z)               /* (z + sqrt(z^2 + 4)) / 2; Barron (2021) */
@@ -223,8 +234,8 @@ INLINE Scale softplus_scale(V z)
 {
     Softplus h = softplus_of(z);
     Mask far = z < C(REAL_BITS == 32 ? -80 : -700);
-    Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up, .bend = h.up_slope,
-               .curve = h.up * h.rest};
+    Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up,
+               .bend = h.up_slope, .curve = h.up * h.rest};
     if (any_lane(far)) {
         V root = min_(exp_called(C(-0.5) * z), C(REAL_MAX));
         s.inverse = select(far, root, s.inverse), s.extra = select(far, root, s.extra);
@@ -236,8 +247,9 @@ INLINE Scale softplus_scale(V z)
 INLINE Scale floored_scale(Scale s, V floor)
 {
     V scale = s.scale + floor, inverse = C(1) / scale, r = s.scale * inverse;
-    return (Scale){.scale = scale, .log_scale = log_called(scale), .inverse = inverse, .extra = C(1), .slope = r * s.slope,
-                   .bend = r * (s.bend + floor * inverse * s.slope * s.slope), .curve = r * s.curve};
+    return (Scale){.scale = scale, .log_scale = log_called(scale), .inverse = inverse, .extra = C(1),
+                   .slope = r * s.slope, .bend = r * (s.bend + floor * inverse * s.slope * s.slope),
+                   .curve = r * s.curve};
 }
 
 /* The choice is the same for every row of a call: a branch that is always predicted, not a select. */
@@ -256,10 +268,12 @@ INLINE Scale scale_of(V z, const Obs *o) { return o->bare ? softplus_scale(z) : 
 #define SMALLEST C(REAL_BITS == 32 ? 1e-15 : 1e-60)             /* small enough for the limit to hold to the last digit */
 #define LOG_SMALLEST C(REAL_BITS == 32 ? -34.538776394910684 : -138.15510557964274)
 #define LARGEST C(REAL_BITS == 32 ? 1e30 : 1e290)
+#define LOG_LARGEST C(REAL_BITS == 32 ? 69.077552789821371 : 667.7496769682733)
+INLINE V within(V k) { return max_(min_(k, LARGEST), SMALLEST); }
 typedef struct { V nll, score, information; } Shape;
 INLINE Shape shape_of(V k, V log_k, int want)
 {
-    V inside = max_(min_(k, LARGEST), SMALLEST);
+    V inside = within(k);
     GammaShape g = gamma_shape(inside);
     V nll = select(k < SMALLEST, -log_k, select(k > LARGEST, C(HALF_LOG_2PI) - C(0.5) * log_k, g.nll));
     return (Shape){.nll = nll, .score = inside * g.score,

@@ -358,7 +358,8 @@ APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call 
 
 /* ---- what a family file says ---- */
 
-INLINE Obs seldom(Obs o) { o.bare = 0; return o; }              /* what it is outside of HOT loops, where no link is inlined */
+/* What it is outside of HOT loops, where no link is inlined. */
+INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 
 /* Once per likelihood: reals in a target, support, terms in y alone. */
 #define LIKELIHOOD(likelihood, targets, outside, base) \

@@ -11,6 +11,9 @@
 /* For what is rarely taken: a call is cheaper than a copy. */
 APART V exp_called(V x) { return vexp(x); }
 APART V log_called(V x) { return vlog(x); }
+APART V log1p_called(V x) { return vlog1p(x); }
+APART V log1pmx_called(V x) { return vlog1pmx(x); }
+APART V expm1_called(V x) { return vexpm1(x); }
 
 #define HALF_LOG_2PI 0.91893853320467274178
 #define INVERSE_SQRT_2PI 0.39894228040143267794
@@ -21,6 +24,7 @@ INLINE Exact log_exact(LogParts p)
     V head = p.e * C(LN2_HI), sum = head + p.f;
     return (Exact){sum, (p.f - (sum - head)) + log1pmx_plus(p.f, p.e * C(LN2_LO))};
 }
+APART Exact log_exact_called(V x) { return log_exact(log_parts_lifted(x)); }
 
 /* ---- the rests of Stirling's series, x >= 3 ---- */
 /* log Gamma(x) - (x - 1/2) log x + x - log(2 pi)/2 = 1/(12 x) - ...; relative error 4.4e-8 and 2.6e-16 */
@@ -135,18 +139,32 @@ APART V vtrigamma(V x)                                          /* x > 0 */
 /* What a Gamma, Beta or any other likelihood needs of a shape k: nll = log Gamma(k) - k log k + k and
  * score = digamma(k) - log k. For Beta, log B(a, b) - a log(a/n) - b log(b/n) = nll(a) + nll(b) - nll(n), n = a + b. */
 typedef struct { V nll, score; } GammaShape;
-APART GammaShape gamma_shape(V k)
+/* nll without the logarithm of the ratio, which is taken once where several shapes are added up */
+typedef struct { V rest, ratio, score; } ShapeParts;
+INLINE ShapeParts shape_parts(V k)
 {
     Mask near = k < C(3);
     V m = select(near, k + C(3), k), shift = select(near, C(3) / k, C(0)), root = sqrt_(m), cube = m * m * m;
     LogParts p = log1p_parts(shift);
     Exact climb = log_exact(p);                                 /* log(m/k) */
     V ratio = select(near, cube, C(1)) / (root * select(near, k * (k + C(1)) * (k + C(2)), C(1)));
-    LogParts q = log_parts(ratio);
     V change = (climb.sum - C(1) / k) + (climb.error + p.lost - harmonic_rest(k));
-    V constant = C(HALF_LOG_2PI) + lgamma_rest(m);
-    return (GammaShape){ .nll = fma_(k, log1pmx_join(p, shift), log_join(q.e, q.f)) + constant,
+    return (ShapeParts){ .rest = fma_(k, log1pmx_join(p, shift), C(HALF_LOG_2PI) + lgamma_rest(m)), .ratio = ratio,
                          .score = select(near, change, C(0)) - fma_(C(0.5), C(1) / m, digamma_rest(m)) };
+}
+APART GammaShape gamma_shape(V k)
+{
+    ShapeParts s = shape_parts(k);
+    LogParts q = log_parts(s.ratio);
+    return (GammaShape){ .nll = s.rest + log_join(q.e, q.f), .score = s.score };
+}
+typedef struct { V nll, a, b, n; } BetaShape;                    /* nll(a) + nll(b) - nll(n); the three scores */
+APART BetaShape beta_shape(V a, V b, V n)
+{
+    ShapeParts s = shape_parts(a), t = shape_parts(b), u = shape_parts(n);
+    LogParts q = log_parts(s.ratio * t.ratio / u.ratio);
+    return (BetaShape){ .nll = s.rest + (t.rest - u.rest) + log_join(q.e, q.f),
+                        .a = s.score, .b = t.score, .n = u.score };
 }
 /* k^2 trigamma(k) - k: the Fisher information of a log shape */
 APART V shape_information(V k)

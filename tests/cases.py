@@ -74,10 +74,9 @@ def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     z = draw_logits(loss, rows, width, rng, dtype, spread)
     twin = reference.families[type(loss).__name__](**loss.options).plain
     y = twin.distribution(z.astype(float)).sample(rng)
-    if loss.target == _native.LABELS:
-        return z, y
-    most = float(np.finfo(dtype).max) / 1e4  # a heavy tail may leave the type
-    return z, loss.targets(np.clip(y, -most, most), width, dtype)
+    if y.dtype.kind == "f":
+        y = np.clip(y, np.finfo(dtype).min, np.finfo(dtype).max)
+    return z, y if loss.target == _native.LABELS else loss.targets(y, width, dtype)
 
 
 LOGITS = [0.0, 1e-6, 0.01, 0.3, 0.7, 1.0, 2.5, 5.0, 8.0, 12.0, 17.5, 20.0, 30.0, 38.0, 60.0, 86.0, 110.0, 300.0, 700.0]
@@ -116,9 +115,8 @@ def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
         if wanted in ("params", "mean", "variance"):
             value = p if wanted == "params" else getattr(twin, f"_{wanted}")(blocks, p)
             value = np.concatenate(value, axis=1) if isinstance(value, tuple) else value
-            if wanted == "variance":
-                return value, value * twin._variance_condition(blocks, p)
-            return value, twin._mean_size(blocks, p) if wanted == "mean" else value
+            sizes = {"mean": twin._mean_size, "variance": twin._variance_size}
+            return value, sizes[wanted](blocks, p) if wanted in sizes else value
         if wanted == "nll":
             terms = twin._nll(blocks, p, y)
             sizes_ = [np.max(np.abs(term), axis=1) for term in (*terms, *twin._inner(blocks, p, y, wanted))]

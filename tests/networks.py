@@ -56,6 +56,8 @@ def targets(head, X, seed=2):
     if side := domain_side(loss):
         first = z[:, : loss.outputs(z.shape[1])]
         first[...] = side * (np.abs(first) + 0.5)
+    if loss.typical:
+        z += loss.typical[: len(loss.parameters)]
     return loss.distribution(z).sample(rng)
 
 

@@ -179,6 +179,124 @@ def test_min_scale_is_added(module, dtype):
     assert module.HeteroscedasticGaussian(min_scale=0.5).nll(z[:1], [1.25]) == pytest.approx(fixed, rel=1e-6)
 
 
+# ---- Beta, Student's t, Laplace, lognormal, Weibull ----
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("precision", [1e2, 1e4, 1e6, 1e8])
+def test_a_precise_beta_keeps_its_digits(precision, dtype, isa):
+    """What is left where log Γ(a) + log Γ(b) − log Γ(n) and the logarithms of y cancel is right to a few ULP of 1."""
+    mpmath = pytest.importorskip("mpmath")
+    z = np.array([[t, np.log(precision)] for t in (-3.0, -0.5, 0.0, 1.25, 4.0)], dtype)
+    exact = mpmath.mp.clone()
+    exact.dps = 40
+    for sign in (-2.0, 0.0, 0.5):  # standard deviations from the mean
+        mean = 1 / (1 + np.exp(-z[:, 0].astype(float)))
+        y = (mean + sign * np.sqrt(mean * (1 - mean) / precision)).astype(dtype)
+        got = losses.Beta(scale_link="exp").nll(z, y, reduction="none")
+        for (t, log_n), each, nll in zip(z.astype(float), y.astype(float), got, strict=True):
+            m, n, x = 1 / (1 + exact.exp(-t)), exact.exp(log_n), exact.mpf(each)
+            a, b = m * n, (1 - m) * n
+            want = exact.loggamma(a) + exact.loggamma(b) - exact.loggamma(n)
+            want -= (a - 1) * exact.log(x) + (b - 1) * exact.log(1 - x)
+            # y as it was rounded may be far from the mean, in standard deviations: that is no error
+            u = float(abs(x - m) / exact.sqrt(m * (1 - m) / n)) + np.sqrt(precision) * np.finfo(dtype).eps
+            assert abs(float(nll - want)) <= 40 * np.finfo(dtype).eps * (12 + u**2 + np.sqrt(precision) * u)
+
+
+@MODULES
+def test_a_beta_of_zeros_and_ones_says_how_many_and_what_to_do(module, dtype):
+    z = np.zeros((5, 2), dtype)
+    with pytest.raises(ValueError, match=r"y\[1\] = 0.*both excluded; y holds 2 of 0 and 1 of 1: squeeze"):
+        module.Beta().nll(z, np.array([0.5, 0, 0.2, 0, 1]))
+    with pytest.raises(ValueError, match=r"squeeze all n rows to \(y \(n − 1\) \+ 1/2\) / n"):
+        module.Beta().targets([0.5, 1.0], 2, dtype)
+    with pytest.raises(ValueError, match=r"y\[0\] = 1.5: Beta needs numbers between 0 and 1, both excluded$"):
+        module.Beta().nll(z[:1], [1.5])
+
+
+@MODULES
+def test_a_beta_rounds_to_the_nearest_number_inside(module):
+    z, y = np.zeros((2, 2), np.float32), np.array([1 - 1e-12, 1e-300])
+    inside = module.Beta().targets(y, 2, np.float32)
+    assert np.array_equal(inside, np.nextafter(np.float32([1, 0]), np.float32(0.5)))
+    assert module.Beta().nll(z, y) == module.Beta().nll(z, inside)
+
+
+@MODULES
+def test_a_student_with_many_degrees_of_freedom_is_a_gaussian(module, dtype):
+    """And the distance to it, (u⁴ − 2 u² − 1) / (4 df), keeps its digits."""
+    z = np.array([[0.2, -0.4]] * 3, dtype)
+    y = np.array([0.9, 0.2, -2.0], dtype)
+    gaussian = module.HeteroscedasticGaussian(scale_link="exp")
+    u = (y.astype(float) - z[:, 0]) / np.exp(z[:, 1].astype(float))
+    for df in (1e6, 1e9, 1e20):
+        student = module.StudentT(df, scale_link="exp")
+        rel = 8 * np.finfo(dtype).eps + 20 / df
+        assert np.allclose(student.nll(z, y, reduction="none"), gaussian.nll(z, y, reduction="none"), rtol=rel)
+        assert np.allclose(student.grad(z, y), gaussian.grad(z, y), rtol=rel, atol=rel)
+        free = module.StudentT(scale_link="exp").grad(np.column_stack([z, np.full(3, np.log(df))]), y, reduction="sum")
+        limit = (u**4 - 2 * u**2 - 1) / (4 * np.exp(dtype(np.log(df)).astype(float)))
+        rounding = 1e-5 if dtype == np.float32 else 1e-12
+        assert np.allclose(free[:, 2], limit, rtol=100 / df + rounding, atol=0)
+
+
+@MODULES
+def test_moments_that_do_not_exist_are_nan(module, dtype):
+    z = np.array([[0.5, 0.0]], dtype)
+    for df, mean, variance in ((0.5, False, False), (1.0, False, False), (1.5, True, False), (2.0, True, False)):
+        student = module.StudentT(df)
+        assert np.isnan(student.mean(z)[0]) != mean and np.isnan(student.variance(z)[0]) != variance
+    student = module.StudentT(2.5, scale_link="exp")
+    assert student.mean(z)[0] == 0.5 and np.isclose(student.variance(z)[0], 5)
+    d = module.StudentT(0.5).distribution(z)
+    assert np.isnan(d.mean[0]) and np.isnan(d.std[0]) and d.log_prob([0.3]).shape == (1,)
+
+
+@MODULES
+def test_with_scale_finds_the_degrees_of_freedom(module):
+    rng = seeded("degrees")
+    z = np.column_stack([rng.normal(size=400), np.full(400, 0.3)])
+    y = z[:, 0] + np.log1p(np.exp(0.3)) * rng.standard_t(3.0, 400)
+    fitted = module.StudentT(30.0).with_scale(z, y)
+    assert type(fitted) is module.StudentT and 2 < fitted.df < 5
+    best = fitted.nll(z, y)
+    assert all(module.StudentT(fitted.df * f).nll(z, y) > best for f in (0.97, 1.03))
+    assert module.StudentT().with_scale(np.zeros((3, 3)), [1, 2, 3]) == module.StudentT()
+
+
+@MODULES
+def test_the_location_of_a_laplace_is_the_median(module):
+    y, weights = np.array([5.0, 1.0, 2.0, 100.0, 3.0]), np.array([1.0, 1.0, 2.0, 1.0, 1.0])
+    start = module.Laplace(scale_link="exp").start(y, weights=weights)
+    assert start[0] == 2.0 and np.isclose(np.exp(start[1]), (3 + 1 + 98 + 1) / 6)
+    moved = module.Laplace().start(y, offset=np.array([[1.0], [0], [0], [0], [0]]))
+    assert moved[0] == 3.0
+
+
+@MODULES
+def test_a_lognormal_is_the_gaussian_of_the_logarithm(module, dtype):
+    rng = seeded("lognormal")
+    z, y = rng.normal(size=(50, 2)).astype(dtype), rng.exponential(size=50).astype(dtype)
+    gaussian, log_y = module.HeteroscedasticGaussian(), np.log(y.astype(float))
+    nll, grad = module.LogNormal().nll_and_grad(z, y, reduction="none")
+    want, want_grad = gaussian.nll_and_grad(z.astype(float), log_y, reduction="none")
+    assert np.allclose(nll, want + log_y, rtol=1e-5, atol=1e-5) and np.allclose(grad, want_grad, rtol=1e-4, atol=1e-4)
+    location, scale = module.LogNormal().link(z)
+    assert np.allclose(module.LogNormal().mean(z), np.exp(location + scale**2 / 2), rtol=1e-5)
+
+
+@MODULES
+def test_a_weibull_of_shape_one_is_an_exponential(module, dtype):
+    z, y = np.array([[0.3, 0.0], [-1.0, 0.0]], dtype), np.array([1.7, 0.2], dtype)
+    scale = np.exp(z[:, 0])
+    loss = module.Weibull(scale_link="exp")
+    assert np.allclose(loss.nll(z, y, reduction="none"), y / scale + z[:, 0], rtol=1e-6)
+    assert np.allclose(loss.mean(z), scale, rtol=1e-6) and np.allclose(loss.variance(z), scale**2, rtol=1e-5)
+    steep = module.Weibull(scale_link="exp").variance(np.array([[0.0, 12.0]], dtype))  # to π² / 6 shape^−2
+    assert np.allclose(steep, np.pi**2 / 6 * np.exp(-24.0), rtol=1e-4)
+
+
 # ---- the best constant ----
 
 
@@ -231,6 +349,9 @@ def test_start_next_to_an_offset(pair):
                 continue
             if np.isfinite(loss.domain).any():  # the best constant may lie on its edge
                 assert np.isfinite(loss.nll(np.tile(start, (len(y), 1)), y, offset=offset))
+                continue
+            if loss.kinked:
+                assert_no_neighbour_is_better(loss.plain, np.tile(start, (len(y), 1)), y, offset=offset)
                 continue
             grad = loss.plain.grad(np.tile(start, (len(y), 1)), y, offset=offset).sum(0)
             assert np.abs(grad).max() < 1e-7 * max(1, np.abs(y).max()), (loss, width, grad)

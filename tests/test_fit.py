@@ -169,7 +169,7 @@ def test_start_from_sets_the_best_constant(module, head):
     bias = net.layers[-1].b
     z = np.tile(bias, (50, 1))
     gradient = net.loss.plain.grad(z, y, weights=weights).sum(axis=0)
-    if net.loss._start_is_best and not net.loss.kinked:  # the gradient jumps where an absolute value has its kink
+    if net.loss._start_is_best and not net.loss.kinked:
         np.testing.assert_allclose(gradient, 0, atol=1e-8)
     assert np.array_equal(bias, net.loss.start(y, weights=weights, width=make_width(net.loss)))
 

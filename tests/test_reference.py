@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pyscratch
-from pyscratch import losses, reference
+from pyscratch import _native, losses, reference
 
 STEP = 2e-5
 
@@ -76,6 +76,36 @@ def test_finite_differences_in_many_digits(pair):
             slope = slope[:, column] if slope.ndim == 2 else slope
             wrong = [abs(s - w) > 1e-17 * (abs(n) + 1) for s, w, n in zip(slope, want[:, column], size[:, column])]  # noqa: B905
             assert not any(wrong), (derivative, z[wrong], slope[wrong], want[wrong, column])
+
+
+def test_what_stands_beside_the_diagonal(pair):
+    """By finite differences of the gradient, and as the mean of products of the gradient; in C it is the same."""
+    loss, twin = pair
+    if len(twin.parameters) < 2 or isinstance(twin, losses.GaussianMixture):
+        pytest.skip("one logit per output, or a test of its own")
+    for width in widths(twin)[:2]:
+        z, y = draw(twin, 100, width, seeded(twin.name, "beside"))
+        whole, each = twin.curvature(z, y, block=True), np.arange(width)
+        for k in range(width):
+            up, down = z.copy(), z.copy()
+            up[:, k] += STEP
+            down[:, k] -= STEP
+            change = twin.grad(up, y, reduction="sum") - twin.grad(down, y, reduction="sum")
+            slope = change / (up[:, k] - down[:, k])[:, None]
+            beside = each != k
+            size = np.abs(slope).max(1, keepdims=True) + 1
+            assert np.all(np.abs(slope - whole[:, k])[:, beside] <= 1e-4 * size)
+        np.testing.assert_allclose(whole[:, each, each], twin.curvature(z, y), rtol=1e-12, atol=1e-12)
+        if _native.available:
+            np.testing.assert_allclose(loss.curvature(z, y, block=True), whole, rtol=1e-8, atol=1e-9)
+            rtol = max(1e-8, twin.approximate.get("fisher", 0))
+            np.testing.assert_allclose(loss.fisher(z, block=True), twin.fisher(z, block=True), rtol=rtol, atol=1e-9)
+    rng = seeded(twin.name, "products")
+    z = np.repeat(draw_logits(twin, 3, twin.width(), rng, spread=0.5), 4000, axis=0)
+    grad = twin.grad(z, twin.distribution(z).sample(rng), reduction="sum").reshape(3, 4000, -1)
+    products = grad[..., None] * grad[..., None, :]
+    error = products.std(1) / np.sqrt(4000)
+    assert np.all(np.abs(products.mean(1) - twin.fisher(z[::4000], block=True)) <= 6 * error + 1e-12)
 
 
 def test_fisher_is_the_expected_curvature(pair):

@@ -73,6 +73,6 @@ def test_bound_buffers_and_single_layers_give_the_same_bits(head, dtype, monkeyp
         history = net.fit(X, y, weights=weights, epochs=3, batch_size=32, optimizer=ps.Adam(1e-2), validation=0.3)
         values.append((net.values, net.predict(X), history))
     assert np.array_equal(values[0][0], values[1][0])
-    assert np.array_equal(values[0][1], values[1][1])
+    assert np.array_equal(values[0][1], values[1][1], equal_nan=True)
     np.testing.assert_allclose(values[0][2].nll, values[1][2].nll, rtol=1e-6 if dtype == np.float32 else 1e-14)
     assert values[0][2].validation_nll == values[1][2].validation_nll

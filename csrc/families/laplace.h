@@ -1,6 +1,7 @@
-/* Laplace with location and scale b, u = |y - location| / b:  nll = u + log b,  base = log 2. The location is the median.
- * Where y is the location the nll has a kink and its slope is taken to be 0: the second derivative is 0 wherever it
- * exists, the Fisher information, the variance of the gradient, is 1 / b^2.  Johnson, Kotz & Balakrishnan (1995), ch. 24. */
+/* Laplace with location and scale b, u = |y - location| / b:  nll = u + log b,  base = log 2. The location is the
+ * median. Where y is the location the nll has a kink, and its slope is taken to be 0: the second derivative is 0
+ * wherever it exists, the Fisher information, the variance of the gradient, is 1 / b^2.
+ * Johnson, Kotz & Balakrishnan (1995), chapter 24. */
 INLINE Point laplace(Obs o)
 {
     Scale s = scale_of(o.z[1], &o);

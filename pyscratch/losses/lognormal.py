@@ -10,7 +10,7 @@ from pyscratch.losses._scaled import Scaled
 
 @family
 class LogNormal(Scaled):
-    """A positive number that is the product of many causes: its logarithm is Gaussian, location and scale predicted.
+    """A positive number that is the product of many causes: its logarithm is Gaussian, with location and scale.
 
     scale_link, min_scale: of the standard deviation of log y; as in `HeteroscedasticGaussian`.
 
@@ -19,7 +19,7 @@ class LogNormal(Scaled):
 
     likelihood = "lognormal"
     examples = ({}, {"min_scale": 0.1}, {"scale_link": "exp"}, {"scale_link": "squareplus", "min_scale": 0.125})
-    typical = (0.0, -3.0)
+    typical = (0.0, -1.5)
     support, remedy = "finite numbers > 0", "for data with zeros use Tweedie"
     ulps = {
         "nll": (12, 4),

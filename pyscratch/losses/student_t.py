@@ -35,7 +35,7 @@ class StudentT(Scaled):
         {"scale_link": "squareplus", "min_scale": 0.125},
         {"df": 30.0, "scale_link": "squareplus"},
     )
-    typical = (0.0, 0.0, 3.0)
+    typical = (0.0, 2.0, 3.0)
     support = "finite real numbers"
     ulps = {
         "nll": (16, 8),
@@ -52,7 +52,7 @@ class StudentT(Scaled):
         link="location = z1, scale = h(z2) + min_scale, df a number or h(z3); h(z) = log(1 + exp(z)) for softplus",
         nll="(df + 1) / 2 log(1 + u² / df) + log scale + log Γ(df / 2) − log Γ((df + 1) / 2) + log(π df) / 2",
         grad="−w u / scale and (1 − w u²) d log scale / dz2 with u = (y − location) / scale, w = (df + 1) / (df + u²)",
-        curvature="Fisher: (df + 1) / (df + 3) / scale², 2 df / (df + 3) (d log scale / dz2)²; observed: < 0 far out",
+        curvature="Fisher: (df + 1) / (df + 3) / scale² and 2 df / (df + 3) (d log scale / dz2)²",
         wrong="outliers are errors of measurement to be removed, or the tails are short (HeteroscedasticGaussian)",
         source="Lange, Little & Taylor (1989), Robust statistical modeling using the t distribution",
     )

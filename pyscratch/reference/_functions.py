@@ -117,7 +117,7 @@ def _half_bend(h):
     total, at = 0.0, h
     while 0 < at < 30:
         c = (at + 0.5) ** 2
-        total, at = total + (1.5 * c - 0.125) / (2 * c * (c - 0.25) ** 2), at + 1
+        total, at = total + (1.5 * c - 0.125) / (2 * c * (at * (at + 1)) ** 2), at + 1
     series = sum(-(2 * k + 1) * (2 * k + 2) * c / at ** (2 * k + 1) for k, c in enumerate(_HALVES)) if h else 0.0
     return h**2 * total + (h / at) ** 2 * series if 1e-100 < h < math.inf else 0.5 if h < 1 else 0 / h
 
@@ -133,7 +133,7 @@ _BENDS = [(2**n - 2) / n * (-1) ** n * _zeta(n) for n in range(2, 25)]
 
 
 def _lgamma_bend(x):
-    """log Γ(1 + 2 x) − 2 log Γ(1 + x); for small x Σ ζ(n) (2ⁿ − 2) (−x)ⁿ / n (Abramowitz & Stegun 6.1.33)."""
+    """log Γ(1 + 2 x) − 2 log Γ(1 + x); for small x its series, Σ ζ(n) (2ⁿ − 2) (−x)ⁿ / n (A. & S. 6.1.33)."""
     if not x < 0.1:
         return _lgamma(1 + 2 * x) - 2 * _lgamma(1 + x) if x < math.inf else x
     return sum(c * x**n for n, c in enumerate(_BENDS, 2))

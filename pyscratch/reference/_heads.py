@@ -115,6 +115,10 @@ class NumpyHead:
         """The largest term of the mean."""
         return self._mean(z, p)
 
+    def _variance_size(self, z, p):
+        """The largest term of the variance."""
+        return self._variance(z, p)
+
     def _condition(self, z, p, y):
         """By how much more than its largest term a rounding error may be, for each block of a gradient or curvature."""
         return (1,) * len(self.parameters)

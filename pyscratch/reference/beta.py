@@ -33,8 +33,20 @@ class Beta(NumpyHead, losses.Beta):
     def _divergence(self, z, p, y):
         """a log (mean / y) + b log ((1 − mean) / (1 − y)): the precision times a Kullback-Leibler divergence."""
         a, b, _ = self._shapes(z, p)
-        of_mean = times(a, LOGIT.log_mean(z[0])), times(b, LOGIT.log_rest(z[0]))
-        return *of_mean, -times(a, np.log(y)), -times(b, np.log1p(-y))
+        log_y, log_rest = np.log(y), np.log1p(-y)
+        return times(a, LOGIT.log_mean(z[0]) - log_y), times(b, LOGIT.log_rest(z[0]) - log_rest)
+
+    def _inner(self, z, p, y, wanted):
+        """The logarithms of y and 1 − y, which the divergence and log (y / (1 − y)) subtract from those of the mean."""
+        (a, b, _), (mean, rest) = self._shapes(z, p), (p[0], LOGIT.rest(z[0]))
+        flow, apart = np.where(mean < rest, a * rest, b * mean), (times(a, np.log(y)), times(b, np.log1p(-y)))
+        by_mean = times(flow, np.log(y)), times(flow, np.log1p(-y))
+        if wanted == "nll":
+            return apart
+        link = SCALE_LINKS[self.scale_link]
+        slopes = (link.slope(z[1]),) if wanted == "grad" else (link.slope(z[1]) ** 2, link.bend(z[1]))
+        tilt = 1 if wanted == "grad" else rest - mean
+        return [tuple(tilt * term for term in by_mean), tuple(times(part, term) for part in slopes for term in apart)]
 
     def _nll(self, z, p, y):
         a, b, n = map(lgamma_excess, self._shapes(z, p))
@@ -46,7 +58,7 @@ class Beta(NumpyHead, losses.Beta):
         mean, rest = p[0], LOGIT.rest(z[0])
         flow = np.where(mean < rest, a * rest, b * mean)
         psi = rest * digamma_excess(a), -mean * digamma_excess(b)
-        return *psi, times(flow, z[0]), -times(flow, np.log(y)), times(flow, np.log1p(-y))
+        return *psi, times(flow, z[0] - (np.log(y) - np.log1p(-y)))
 
     def _by_log_precision(self, z, p, y):
         a, b, n = map(digamma_excess, self._shapes(z, p))

@@ -29,9 +29,10 @@ class StudentT(ScaledHead, losses.StudentT):
         exists = v > 2
         return np.where(exists, p[1] ** 2 * v / np.where(exists, v - 2, 0 * v + 1), 0 * v + math.nan)
 
-    def _variance_condition(self, z, p):
+    def _variance_size(self, z, p):
+        """Next to df = 2 the rounding of df is all that is left of df − 2."""
         v = self._df(z, p)
-        return v / np.where(v > 2, v - 2, 0 * v + 1)
+        return self._variance(z, p) * v / np.where(v > 2, v - 2, 0 * v + 1)
 
     def _ratios(self, z, p, y):
         """df, u, q, p and 1 − p."""

@@ -26,48 +26,50 @@ class Weibull(NumpyHead, losses.Weibull):
         """mean² (Γ(1 + 2 / shape) / Γ(1 + 1 / shape)² − 1)."""
         return self._mean(z, p) ** 2 * np.expm1(lgamma_bend(1 / p[1]))
 
-    def _parts(self, z, p, y):
-        """The two terms of l, shape · log y and −shape · log scale, of which l may be much smaller; and l."""
-        log_scale = LINKS[self.link.name].log_mean(z[0])
-        log_t = times(p[1], np.log(y) - log_scale)
-        endless = ~(np.abs(log_t) < math.inf)  # then one term, or they would be ∞ − ∞
-        log_y, log_scale = (np.where(endless, 0 * y, log) for log in (np.log(y), log_scale))
-        return (times(p[1], log_y), -times(p[1], log_scale)), log_t
+    def _log_t(self, z, p, y):
+        """l = shape (log y − log scale)."""
+        return 0 * y + times(p[1], np.log(y) - LINKS[self.link.name].log_mean(z[0]))
+
+    def _up_slope(self, z):
+        """d² log scale / dz²."""
+        link = LINKS[self.link.name]
+        return link.up(z[0]) * link.turn(z[0])
+
+    def _inner(self, z, p, y, wanted):
+        """How an error of l, in parts of what l is the difference of, moves t = exp(l), (t − 1) l and t l²."""
+        log_t, slope = self._log_t(z, p, y), SCALE_LINKS[self.scale_link].slope(z[1])
+        rounded = 0 if self.link == "log" else 1  # the scale: otherwise its logarithm is the logit itself
+        apart = times(p[1], np.abs(np.log(y)) + rounded) + np.abs(log_t)
+        in_t, up = times(np.exp(log_t), apart), p[1] * LINKS[self.link.name].up(z[0])
+        in_el = times(in_t, np.abs(log_t)) + times(np.abs(np.expm1(log_t)), apart)
+        if wanted == "nll":
+            return (times(np.abs(np.expm1(log_t)), apart),)
+        if wanted == "grad":
+            return [(up * in_t,), (slope * in_el,)]
+        steep, bend = slope**2, SCALE_LINKS[self.scale_link].bend(z[1])
+        by_shape = steep * times(in_t, log_t**2 + 2 * np.abs(log_t)), steep * in_el, bend * in_el
+        return [(up**2 * in_t, times(p[1], in_t) * self._up_slope(z)), by_shape]
 
     def _nll(self, z, p, y):
-        parts, log_t = self._parts(z, p, y)
-        rest = np.where(log_t > -math.inf, 0 * y, -log_t)  # of an infinite l only exp(l) counts
-        return np.exp(log_t), *(-part for part in parts), rest, -SCALE_LINKS[self.scale_link].log(z[1]), np.log(y)
-
-    def _growth(self, z, p, y):
-        """The terms of t − 1, those of (t − 1) l, and l."""
-        parts, log_t = self._parts(z, p, y)
-        some = (log_t != 0) & (np.abs(log_t) < math.inf)
-        ratio = np.where(some, np.expm1(log_t) / np.where(some, log_t, 0 * y + 1), 0 * y + 1)
-        rest = np.where(np.abs(log_t) < math.inf, 0 * y, np.expm1(log_t))
-        grown = (*(times(ratio, part) for part in parts), rest)
-        by_l = (*(times(np.where(some, np.expm1(log_t), 0 * y), part) for part in parts), times(rest, log_t))
-        return grown, by_l, log_t
+        log_t = self._log_t(z, p, y)
+        rest = np.where(log_t < math.inf, -log_t, 0 * y)  # of an infinite l only exp(l) counts
+        return np.exp(log_t), rest, -SCALE_LINKS[self.scale_link].log(z[1]), np.log(y)
 
     def _grad(self, z, p, y):
-        slope, up = SCALE_LINKS[self.scale_link].slope(z[1]), LINKS[self.link.name].up(z[0])
-        grown, by_l, _ = self._growth(z, p, y)
-        return [tuple(-times(p[1], term) * up for term in grown), (*(slope * term for term in by_l), -slope)]
+        log_t, slope = self._log_t(z, p, y), SCALE_LINKS[self.scale_link].slope(z[1])
+        up = LINKS[self.link.name].up(z[0])
+        return [(-times(p[1], np.expm1(log_t)) * up,), (slope * times(np.expm1(log_t), log_t), -slope)]
 
     def _curvature(self, z, p, y):
-        link, scale_link = LINKS[self.link.name], SCALE_LINKS[self.scale_link]
-        grown, by_l, log_t = self._growth(z, p, y)
-        t, slope, bend = np.exp(log_t), scale_link.slope(z[1]), scale_link.bend(z[1])
-        turn = sum(link.up_slope(z[0]))
-        first = times(p[1] ** 2, t) * link.up(z[0]) ** 2, *(times(turn, -times(p[1], term)) for term in grown)
-        bent = (times(part, term) for part in (slope**2, bend) for term in by_l)
+        link, scale_link, log_t = LINKS[self.link.name], SCALE_LINKS[self.scale_link], self._log_t(z, p, y)
+        t, slope, bend, el = np.exp(log_t), scale_link.slope(z[1]), scale_link.bend(z[1]), times(np.expm1(log_t), log_t)
+        first = times(p[1] ** 2, t) * link.up(z[0]) ** 2, times(self._up_slope(z), -times(p[1], np.expm1(log_t)))
+        bent = times(slope**2, el), times(bend, el)
         return [first, (slope**2 * times(times(t, log_t), log_t), *bent, -bend)]
 
     def _curvature_pairs(self, z, p, y):
-        both = LINKS[self.link.name].up(z[0]) * SCALE_LINKS[self.scale_link].slope(z[1])
-        grown, _, log_t = self._growth(z, p, y)
-        tl = times(np.exp(log_t), log_t)
-        return {(0, 1): (*(-times(p[1], term) * both for term in grown), -times(p[1], tl) * both)}
+        log_t, both = self._log_t(z, p, y), LINKS[self.link.name].up(z[0]) * SCALE_LINKS[self.scale_link].slope(z[1])
+        return {(0, 1): (-times(p[1], np.expm1(log_t)) * both, -times(p[1], times(np.exp(log_t), log_t)) * both)}
 
     def _fisher(self, z, p):
         slope = SCALE_LINKS[self.scale_link].slope(z[1])
