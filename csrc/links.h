@@ -172,16 +172,6 @@ INLINE V square_over(V a, V log_a, V b, V log_b)
 INLINE Mask ordinary(V x) { return both(x >= C(REAL_MIN), x <= C(REAL_MAX)); }           /* with all its digits */
 
 /* exp(a + b), with the digits that a + b loses. */
-INLINE V exp_sum(V a, V b)
-{
-    V bound = C(REAL_MAX / 4);
-    Exact s = two_sum(max_(min_(a, bound), -bound), max_(min_(b, bound), -bound));
-    return vexp(s.sum) * (C(1) + max_(min_(s.error, C(0.5)), C(-0.5)));
-}
-
-INLINE Mask ordinary(V x) { return both(x >= C(REAL_MIN), x <= C(REAL_MAX)); }           /* with all its digits */
-
-/* exp(a + b), with the digits that a + b loses. */
 APART V exp_sum(V a, V b)
 {
     V bound = C(REAL_MAX / 4);

@@ -92,9 +92,6 @@ class NumpyHead:
     def _mean(self, z, p):
         return p
 
-    def _variance_condition(self, z, p):
-        """By how much the variance multiplies relative errors of the parameters, where that is no small number."""
-        return 1
 
     def _inner(self, z, p, y, wanted):
         """Sizes that rounding errors go by where terms of an output are differences of what was computed before.
