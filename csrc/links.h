@@ -100,7 +100,7 @@ INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
 }
 
 /* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; exp(-x/2) underflows later than exp(x) overflows or its result */
-INLINE V bernoulli_ratio(V x)
+APART V bernoulli_ratio(V x)
 {
     V near = min_(x, C(1)), half = exp_nonpositive(C(-0.5) * x), far = times(half, x) * half;
     return select(x < C(REAL_MIN), C(1), select(x > C(1), far / (C(1) - half * half), near / vexpm1(near)));
@@ -161,11 +161,20 @@ LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) L
 LINK(probit) LINK(cloglog) LINK(cauchit)
 APART void loglog_apart(V z, int want, Mean *m) { cloglog_apart(-z, want, m), *m = mirrored(*m); }
 
-/* a^2 / b from their logarithms where both have overflowed or are 0. */
+/* a^2 / b from their logarithms where a or b has left the range of the type. */
 INLINE V square_over(V a, V log_a, V b, V log_b)
 {
     V x = a * (a / b);
-    return any_lane(is_nan(x)) ? select(is_nan(x), exp_called(C(2) * log_a - log_b), x) : x;
+    Mask usual = both(x > C(0), x <= C(REAL_MAX));
+    return any_lane(negate(usual)) ? select(usual, x, exp_called(C(2) * log_a - log_b)) : x;
+}
+
+/* a b from their logarithms where a factor is not a normal number. */
+APART V product_of(V a, V log_a, V b, V log_b)
+{
+    V x = a * b;
+    Mask far = either(either(a < C(REAL_MIN), b < C(REAL_MIN)), either(a > C(REAL_MAX), b > C(REAL_MAX)));
+    return any_lane(far) ? select(far, exp_called(log_a + log_b), x) : x;
 }
 
 /* A ratio x = a / b of positive numbers, which may both have overflown or both be 0, and what does not overflow where they
