@@ -108,9 +108,10 @@ APART V bernoulli_ratio(V x)
 /* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
 INLINE V bernoulli_excess(V x, V ratio)
 {
-    static const real table[] = {1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160, -5.2841901386874932e-10};
+    static const real table[] = {1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160, -5.2841901386874932e-10,
+                                 1.3382536530684679e-11};
     V w = x * x;
-    return select(x < C(0.5), fma_(w, poly(w, table, REAL_BITS == 32 ? 3 : 6), C(0.5) * x), x + (ratio - C(1)));
+    return select(x < C(0.5), fma_(w, poly(w, table, REAL_BITS == 32 ? 3 : 7), C(0.5) * x), x + (ratio - C(1)));
 }
 /* mean = 1 - exp(-x), x = exp(z).  log mean is z - x/2 where x is tiny; up = x / expm1(x). */
 INLINE Mean cloglog_link(V z)

@@ -116,7 +116,7 @@ class Loss:
     domains = {}  # by link: between which numbers the first logit must lie, where a link is not defined everywhere
     ulps = {}  # "nll": (ULP of the result, ULP of the largest term): either bound holds
     link_ulps = {}  # by link: what differs from that
-    approximate = {}  # what is a sum that is cut off, and its relative error
+    approximate = {}  # what is a sum that is cut off, and its error relative to the result or its largest term
     scipy = None  # name of the distribution in scipy.stats
     support = ""  # which y are possible, in words
     remedy = ""  # what to do about another y

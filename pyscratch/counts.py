@@ -354,8 +354,9 @@ class Hurdle(Gated):
         return np.where(y < 0, 0.0, np.where((inside < 0.5) & (y >= 1), left, 1 - self._sf(y)))
 
     def _sf(self, y):
-        inside = self._family._sf(np.maximum(y, 0))
-        return np.where(y < 0, 1.0, self._gate[1] * np.minimum(inside / self._some, 1))
+        share = self._family._sf(np.maximum(y, 0)) / self._some
+        share = np.where((self._some > 0) | np.isnan(self._some + y), share, y < 1)  # of a mean of 0 there is only 1
+        return np.where(y < 0, 1.0, self._gate[1] * np.minimum(share, 1))
 
     def _crps(self, y):
         """Where nearly all mass of the family is at 0 it is summed: Σ cdf² below y, Σ sf² from y on."""

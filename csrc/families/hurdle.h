@@ -13,6 +13,20 @@ INLINE Clearing clearing_of(V g, None e)
 }
 INLINE V nan_or_zero(V x) { return select(is_nan(x), x, C(0)); }
 
+/* Of the counts > 0 the mean is mean / (1 - exp(-n)) = (mean / n) (n + B), the variance that times (1 - B + spread). */
+INLINE void hurdle_mean(const Clearing *c, const Mean *m, int inner, Point *p)
+{
+    const None *e = &p->none;
+    V log_rest = -c->s.softplus, whole = c->n + c->b, mean = whole + product(whole, e->per_nll);
+    V log_share = log_rest + m->log_mean - c->log_some, spread = e->excess - times(c->b, e->per_nll);
+    V share = product_of(c->s.rest, log_rest, p->mean, m->log_mean) / -expm1_nonpositive(-c->n);
+    Mask far = both(mean > C(REAL_MAX), c->n >= C(REAL_MIN));
+    p->param[inner] = c->s.sigmoid;
+    p->mean = select(far, share, product_of(c->s.rest, log_rest, mean, m->log_mean - c->log_some));
+    p->variance = product(p->mean, c->left + times(c->s.sigmoid, mean))
+                + product_of(p->mean, log_share, select(e->excess > C(REAL_MAX), e->excess, spread), e->log_excess);
+}
+
 INLINE void hurdle_curvature(const Clearing *c, Mask zero, int inner, Point *p)
 {
     const None *e = &p->none;
@@ -48,14 +62,7 @@ APART void hurdle(const Obs *o, const Mean *m, int inner, Point *p)
     for (int k = 0; k < inner; k++)
         p->grad[k] = select(zero, nan_or_zero(p->grad[k]), p->grad[k] + times(c.b, e->up[k]));
     p->grad[inner] = select(zero, -c.s.rest, c.s.sigmoid);
-    if (o->want & MEAN) {                        /* of the counts > 0: mean / (1 - exp(-n)), variance / mean left + spread */
-        V mean = whole + whole * e->per_nll, spread = e->excess - times(c.b, e->per_nll);
-        spread = select(e->excess > C(REAL_MAX), e->excess, spread);
-        p->param[inner] = c.s.sigmoid;
-        p->mean = product_of(c.s.rest, log_rest, mean, m->log_mean - c.log_some);
-        p->variance = product(p->mean, c.left + times(c.s.sigmoid, mean))
-                    + product_of(p->mean, log_rest + m->log_mean - c.log_some, spread, e->log_excess);
-    }
+    if (o->want & MEAN) hurdle_mean(&c, m, inner, p);
     if (o->want & CURVATURE) hurdle_curvature(&c, zero, inner, p);
     if (o->want & FISHER) hurdle_fisher(&c, product_of(c.s.rest, log_rest, whole, e->log_nll - c.log_some), inner, p);
 }

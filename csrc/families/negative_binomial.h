@@ -55,7 +55,7 @@ INLINE GammaRatio rising(V y, Concentration r)
                         select(several, select(far, -limit, g.slope), C(0))};
 }
 
-/* exp(z) E_{1+r}(z), the integral of exp(-r u - z (exp(u) - 1)) over u > 0, from log z: as long as z exp(u) < 1e-4 it is
+/* exp(z) E_{1+r}(z), the integral of exp(-r u - z (exp(u) - 1)) over u > 0, from log z: as long as z exp(u) < 1e-5 it is
  * that of exp(-r u), and from there on Gauss and Legendre's rule on 16 points. */
 INLINE V exponential_integral(V r, V log_z)
 {
@@ -63,7 +63,7 @@ INLINE V exponential_integral(V r, V log_z)
         0.755404408355003, 0.8656312023878318, 0.9445750230732326, 0.9894009349916499};
     static const real weight[] = {0.1894506104550685, 0.1826034150449236, 0.16915651939500254, 0.14959598881657674,
         0.12462897125553388, 0.09515851168249279, 0.062253523938647894, 0.027152459411754096};
-    V before = max_(C(-9.2103403719761827) - log_z, C(0)), z = exp_called(log_z + before);
+    V before = max_(C(-11.512925464970229) - log_z, C(0)), z = exp_called(log_z + before);
     V half = C(0.5) * min_(vlog1p(C(36) / z), C(36) / r), sum = C(0);
     for (int i = 0; i < 16; i++) {
         V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
@@ -75,7 +75,7 @@ INLINE V exponential_integral(V r, V log_z)
 /* The Fisher information of log r over r q: the sum of (n - 1)! q^(n - 1) / (n (r + 1) ... (r + n - 1)) over n > 1, from
  * d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Terms from N on go like (n + c)^-(1 + r) q^n with
  * c = r (r - 1) / (2 (r + 1)): their sum is half the first one plus (N + c) times the first one times exp(z) E_{1+r}(z),
- * z = -(N + c) log q. Right to 2e-4. */
+ * z = -(N + c) log q. Right to 1e-5. */
 APART V concentration_information(V r, Odds d)
 {
     enum { N = 64 };

@@ -29,6 +29,8 @@ class Gated(Loss):
         names = ("family_mean", *family.parameters[1:], self.gate)
         vars(self).update(parameters=names, _tuple=namedtuple("Parameters", names))
         vars(self).update(links=family.links, domains=family.domains, remedy=family.remedy)
+        if len(names) > 2:  # the family's, from which as much may be subtracted
+            vars(self).update(approximate={name: 5 * share for name, share in family.approximate.items()})
         self._freeze(family=family)
 
     def _own(self, family):

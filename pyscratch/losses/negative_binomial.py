@@ -17,7 +17,7 @@ class NegativeBinomial(Shaped):
         `with_scale` finds the most likely number. The dispersion of other libraries is its inverse.
     scale_link: "softplus", "exp" or "squareplus", of a predicted concentration.
 
-    The Fisher information of a predicted concentration is a series, summed to 2e-4 of its value.
+    The Fisher information of a predicted concentration is a series, summed to 1e-5 of its value.
     """
 
     likelihood, free_likelihood, given = "negative_binomial", "negative_binomial_concentration", "concentration"
@@ -30,7 +30,7 @@ class NegativeBinomial(Shaped):
         {"link": "softplus", "scale_link": "exp"},
         {"scale_link": "squareplus"},
     )
-    approximate = {"fisher": 2e-4}
+    approximate = {"fisher": 1e-5}
     support, remedy = "counts 0, 1, 2, ...", "for amounts that are no counts use Gamma or Tweedie"
     ulps = {
         "nll": (16, 16),

@@ -33,7 +33,6 @@ class ZeroInflated(Gated):
         {"family": NegativeBinomial()},
         {"family": NegativeBinomial(link="softplus", scale_link="exp")},
     )
-    approximate = NegativeBinomial.approximate
     support = "counts 0, 1, 2, ..."
     ulps = {
         "nll": (16, 16),

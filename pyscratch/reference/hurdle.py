@@ -29,7 +29,7 @@ class Hurdle(GatedHead, losses.Hurdle):
 
     def _nll(self, z, p, y):
         e, (_, _, structural, counts) = self._empty(z, p), self._gate(z)
-        tiny = e.nll < 1e-300
+        tiny = e.nll == 0
         some = np.where(tiny, e.log_nll, np.log(-np.expm1(-np.where(tiny, 0 * e.nll + 1, e.nll))))
         return apart(y, [structural], [*self._counts("_nll", z, p, y), some, counts])
 
