@@ -11,10 +11,15 @@
 #include "families/laplace.h"
 #include "families/lognormal.h"
 #include "families/weibull.h"
+#include "families/zero_inflated.h"
+#include "families/hurdle.h"
 #include "families/categorical.h"
 #include "families/gaussian_mixture.h"
 
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
+
+#define AROUND(gate, likelihood, link) \
+    {#gate "_" #likelihood "/" #link, gate##_##likelihood##_##link##_head, likelihood##_terms}
 
 static const HeadRow head_rows[] = {
     ROW(gaussian, identity), ROW(gaussian, log), ROW(gaussian, logit), ROW(gaussian, softplus),
@@ -34,4 +39,12 @@ static const HeadRow head_rows[] = {
     ROW(weibull, log), ROW(weibull, softplus),
     ROW(categorical, softmax),
     ROW(gaussian_mixture, softmax),
+    AROUND(zero_inflated, poisson, log), AROUND(zero_inflated, poisson, softplus),
+    AROUND(zero_inflated, poisson, sqrt), AROUND(zero_inflated, poisson, identity),
+    AROUND(zero_inflated, negative_binomial, log), AROUND(zero_inflated, negative_binomial, softplus),
+    AROUND(zero_inflated, negative_binomial_concentration, log),
+    AROUND(zero_inflated, negative_binomial_concentration, softplus),
+    AROUND(hurdle, poisson, log), AROUND(hurdle, poisson, softplus), AROUND(hurdle, poisson, sqrt),
+    AROUND(hurdle, poisson, identity), AROUND(hurdle, negative_binomial, log), AROUND(hurdle, negative_binomial, softplus),
+    AROUND(hurdle, negative_binomial_concentration, log), AROUND(hurdle, negative_binomial_concentration, softplus),
 };

@@ -100,7 +100,7 @@ INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
 }
 
 /* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; exp(-x/2) underflows later than exp(x) overflows or its result */
-INLINE V bernoulli_ratio(V x)
+APART V bernoulli_ratio(V x)
 {
     V near = min_(x, C(1)), half = exp_nonpositive(C(-0.5) * x), far = times(half, x) * half;
     return select(x < C(REAL_MIN), C(1), select(x > C(1), far / (C(1) - half * half), near / vexpm1(near)));
@@ -108,9 +108,10 @@ INLINE V bernoulli_ratio(V x)
 /* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
 INLINE V bernoulli_excess(V x, V ratio)
 {
-    static const real table[] = {1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160, -5.2841901386874932e-10};
+    static const real table[] = {1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160, -5.2841901386874932e-10,
+                                 1.3382536530684679e-11};
     V w = x * x;
-    return select(x < C(0.5), fma_(w, poly(w, table, REAL_BITS == 32 ? 3 : 6), C(0.5) * x), x + (ratio - C(1)));
+    return select(x < C(0.5), fma_(w, poly(w, table, REAL_BITS == 32 ? 3 : 7), C(0.5) * x), x + (ratio - C(1)));
 }
 /* mean = 1 - exp(-x), x = exp(z).  log mean is z - x/2 where x is tiny; up = x / expm1(x). */
 INLINE Mean cloglog_link(V z)
@@ -161,12 +162,12 @@ LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) L
 LINK(probit) LINK(cloglog) LINK(cauchit)
 APART void loglog_apart(V z, int want, Mean *m) { cloglog_apart(-z, want, m), *m = mirrored(*m); }
 
-/* a^2 / b from their logarithms where both have overflowed or are 0. */
+/* a^2 / b from their logarithms where a or b has left the range of the type. */
 INLINE V square_over(V a, V log_a, V b, V log_b)
 {
     V x = a * (a / b);
-    Mask rare = either(is_nan(x), b < C(REAL_MIN));
-    return any_lane(rare) ? select(rare, exp_called(C(2) * log_a - log_b), x) : x;
+    Mask usual = both(x > C(0), x <= C(REAL_MAX));
+    return any_lane(negate(usual)) ? select(usual, x, exp_called(C(2) * log_a - log_b)) : x;
 }
 
 INLINE Mask ordinary(V x) { return both(x >= C(REAL_MIN), x <= C(REAL_MAX)); }           /* with all its digits */
@@ -177,6 +178,14 @@ APART V exp_sum(V a, V b)
     V bound = C(REAL_MAX / 4);
     Exact s = two_sum(max_(min_(a, bound), -bound), max_(min_(b, bound), -bound));
     return vexp(s.sum) * (C(1) + max_(min_(s.error, C(0.5)), C(-0.5)));
+}
+
+/* a b from their logarithms where a factor is not a normal number. */
+APART V product_of(V a, V log_a, V b, V log_b)
+{
+    V x = a * b;
+    Mask far = either(either(a < C(REAL_MIN), b < C(REAL_MIN)), either(a > C(REAL_MAX), b > C(REAL_MAX)));
+    return any_lane(far) ? select(far, exp_called(log_a + log_b), x) : x;
 }
 
 /* A ratio x = a / b of positive numbers, which may both have overflown or both be 0, and what does not overflow where they

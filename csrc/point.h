@@ -27,9 +27,14 @@ INLINE V product(V a, V b) { return select(both(a != C(0), b != C(0)), a * b, C(
 
 /* Beside what table.h names, `want` may ask for: */
 enum { NOTHING = 32 };
-/* Of a family of counts: the nll of y = 0, minus log P(0), and its derivatives over itself. It reaches 0, and they do
- * not: what ZeroInflated and Hurdle are made of. */
-typedef struct { V nll, log_nll, up[2], bend[2], cross; } None;
+/* Of a family of counts: n, the nll of y = 0 (minus log P(0)), and what ZeroInflated and Hurdle need of it, in terms that
+ * do not vanish where n reaches 0. */
+typedef struct {
+    V nll, log_nll;                /* n, log n                                                                         */
+    V up[2], up_slope[2], up_cross;          /* first and second derivatives of log n                                  */
+    V spare[2];                    /* Fisher information / n, of the first logit minus up^2, which it is close to      */
+    V per_nll, excess, log_excess; /* mean / n - 1, variance / mean - 1 and its log                                    */
+} None;
 
 enum { PAIRS = MAX_LOGITS * (MAX_LOGITS - 1) / 2 };   /* of logits: 01, 02, 12 */
 typedef struct {

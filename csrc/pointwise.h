@@ -48,6 +48,7 @@ INLINE Rows rows_at(Rows r, size_t i, size_t logits, size_t second, size_t targe
  * row has loops of its own besides, into which the same formulas are inlined, for what training asks for: the gradient,
  * or value and gradient, and nothing else. The bits are the same either way. */
 typedef void Likelihood(const Obs *o, const Mean *m, int kind, Point *p);
+typedef void Gate(const Obs *o, const Mean *m, int inner, Point *p);    /* the first logits are those of the family inside */
 typedef int BareKernel(const Rows *r, size_t count, const ps_call *c, int want, double *sum);
 typedef struct {
     Likelihood *likelihood;
@@ -56,6 +57,7 @@ typedef struct {
     Support *outside;
     Domain *undefined;                           /* NULL: the link is defined everywhere */
     int kind, logits, targets;                   /* how the gradient is made; reals per observation in z, in y */
+    Gate *gate;                                  /* of ZeroInflated and Hurdle: makes p that of the wrapped family */
 } Spec;
 typedef struct { Mask y, z; } Wrong;             /* targets outside the support, logits outside the domain */
 
@@ -150,7 +152,7 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
 {
     int block = c->flags & PS_BLOCK, known = r.y != NULL, logits = k->logits, pairs = logits * (logits - 1) / 2;
     size_t n = (size_t)logits, second = block ? n * n : n;
-    Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1)};
+    Obs o = {.fixed = fixed_by(c->options), .want = want | (k->gate ? NOTHING : 0), .count = C(1)};
     Mean m;
     Point p;
     Sum s = no_sum();
@@ -164,10 +166,11 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
         if (k->targets == 2 && known) o.count = o.y + o.y2;
         load_logits(o.z, r.z + i * n, logits);
         if (r.offset) o.z[0] = o.z[0] + load(r.offset + i);
-        if (k->link) k->link(o.z[0], want, &m);
+        if (k->link) k->link(o.z[0], o.want, &m);
         Wrong wrong = wrong_of(k->outside, k->undefined, k->targets, known, &o);
         if (smooth) o.y = fma_(keep, o.y, spread), o.y2 = fma_(keep, o.y2, spread);
         k->likelihood(&o, &m, k->kind, &p);
+        if (k->gate) k->gate(&o, &m, logits - 1, &p);
         if (r.weights) {
             V w = load(r.weights + i);
             Mask live = w > C(0);
@@ -405,7 +408,15 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     { (void)want; return bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum); }
 #define SPEC(likelihood, link, formula, map, bare, logits, kind, undefined) \
     static const Spec likelihood##_##link##_spec = {formula, map, bare, likelihood##_support, undefined, kind, logits, \
-                                                    likelihood##_targets}; \
+                                                    likelihood##_targets, NULL}; \
     static int likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
     { return pointwise_head(&likelihood##_##link##_spec, c, want, sum, bad); }
+/* A gate around a family of counts, whichever link it has: one more logit, the terms in y alone are the family's. */
+#define GATED(around, likelihood, link) \
+    static int around##_##likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
+    { \
+        Spec k = likelihood##_##link##_spec; \
+        k.gate = around, k.bare = NULL, k.logits++; \
+        return pointwise_head(&k, c, want, sum, bad); \
+    }
 #endif

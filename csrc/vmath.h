@@ -248,13 +248,22 @@ INLINE V vlog1mexp(V x)
 
 /* ---- the logistic family: sigmoid, its complement and softplus from one exponential ---- */
 typedef struct { V t, log1p_t, sigmoid, rest, softplus; } Logistic;     /* t = exp(-|z|), rest = 1 - sigmoid */
-INLINE Logistic logistic(V z)
+INLINE Logistic logistic_from(V z, V lifted)     /* lifted: exp(-|z|) / DROP */
 {
-    V lifted = exp_lifted(as_real(as_int(z) | as_int(C(-0.0))), C(0)), t = lifted * DROP;   /* -|z| */
+    V t = lifted * DROP;
     V l = log1p_unit_of(t, fma_(lifted, -DROP, C(1))), big = C(1) / fma_(lifted, DROP, C(1)), small = t * big;
     Mask positive = z > C(0);
     return (Logistic){ .t = t, .log1p_t = l, .sigmoid = select(positive, big, small),
                        .rest = select(positive, small, big), .softplus = max_(z, C(0)) + l };
+}
+INLINE V minus_abs(V z) { return as_real(as_int(z) | as_int(C(-0.0))); }
+INLINE Logistic logistic(V z) { return logistic_from(z, exp_lifted(minus_abs(z), C(0))); }
+INLINE Logistic logistic_of_sum(V a, V b)        /* of a + b, whose rounding error would be a relative one of the result */
+{
+    Exact z = two_sum(a, b);
+    V tail = select(z.sum > C(0), -z.error, z.error);
+    Mask inside = abs_(z.sum) < C(-EXP_LOW);     /* beyond, t is 0 and the error may be anything */
+    return logistic_from(z.sum, exp_lifted(minus_abs(z.sum), select(inside, tail, C(0))));
 }
 INLINE V vsigmoid(V z) { return logistic(z).sigmoid; }
 INLINE V vsoftplus(V z) { return logistic(z).softplus; }

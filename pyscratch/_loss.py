@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 from numpy import empty, ndarray
 
-from pyscratch import _checks, _native, _quantities
+from pyscratch import _checks, _constant, _native, _quantities
 from pyscratch._checks import F32, F64, READY
 
 REDUCTIONS = ("mean", "sum", "none", "total")
@@ -117,7 +117,7 @@ class Loss:
     domains = {}  # by link: between which numbers the first logit must lie, where a link is not defined everywhere
     ulps = {}  # "nll": (ULP of the result, ULP of the largest term): either bound holds
     link_ulps = {}  # by link: what differs from that
-    approximate = {}  # what is a sum that is cut off, and its relative error
+    approximate = {}  # what is a sum that is cut off, and its error relative to the result or its largest term
     scipy = None  # name of the distribution in scipy.stats
     support = ""  # which y are possible, in words
     kinked = False  # whether the nll has kinks, so that its mean curvature is not the Fisher information
@@ -259,7 +259,7 @@ class Loss:
     def _target(self, y, rows, outputs, width, dtype):
         """``y`` as a ready array, and its kind."""
         what = f"logits of {rows} rows and {width} columns for {outputs} output(s)"
-        whole = bool(self._options.get("integer"))
+        whole = bool(self._fields().get("integer"))
         return _checks.reals("y", y, rows, self._y_columns(outputs), dtype, what, whole), self.target
 
     def _offset(self, z, offset, rows, outputs):
@@ -488,8 +488,8 @@ class Loss:
     def start(self, y, *, weights=None, offset=None, exposure=None, width=None):
         """Logits (width,) of the best constant head for targets ``y``, in float64: where training should begin.
 
-        Closed form, then (with an offset) Fisher scoring. Where the best constant is infinite (no event, an absent
-        class) half an observation is added. ValueError if the weights are all 0.
+        Closed form, or where there is none (or an offset) Newton's method. Where the best constant is infinite (no
+        event, an absent class) half an observation is added. ValueError if the weights are all 0.
         """
         offset = self.exposed(exposure, offset)
         a = _checks.real_array("y", y)
@@ -506,15 +506,15 @@ class Loss:
         z = np.concatenate(self._start(y[seen].reshape(-1, *y.shape[1:] or (1,)), w[seen], width))
         if offset is not None:
             offset = np.full((rows, width), offset) if np.ndim(offset) == 0 else np.asarray(offset, F64)
-            return self._scored(z, y[seen], w[seen], offset[seen])
-        return z if self._start_is_exact else self._scored(z, y[seen], w[seen], None)
+            return self._best(z, y[seen], w[seen], offset[seen])
+        return z if self._start_is_exact else self._best(z, y[seen], w[seen], None)
 
     def best_constant(self, y, *, weights=None, offset=None, width=None):
         """Logits (width,) of the most likely constant head: `start`, where that is exact."""
         return self.start(y, weights=weights, offset=offset, width=width)
 
-    def _scored(self, z, y, w, offset):
-        """The best constant logits, next to an offset or not, by Fisher scoring from ``z`` with halved steps.
+    def _best(self, z, y, w, offset):
+        """The best constant logits, next to an offset or not, from ``z``, which is near them.
 
         An offset moves them by no more than twice its size: so where they are infinite (no event), they stay finite.
         """
@@ -522,32 +522,19 @@ class Loss:
         reach = np.where(np.arange(len(z)) < columns, 2 * np.max(np.abs(offset), initial=0) if columns else 0, np.inf)
         if not self._start_is_exact:
             reach += 30.0
-        low, high = z - reach, z + reach
-        if offset is not None and np.isfinite(self.domain).any():  # every row must stay inside the domain of the link
-            least, most, inside = offset.min(0), offset.max(0), 1e-3 * (1 + np.abs(z[:columns]))
-            low[:columns] = np.maximum(low[:columns], self.domain[0] - least + inside)
-            high[:columns] = np.minimum(high[:columns], self.domain[1] - most - inside)
-            z = np.clip(z, low, high)
+        low, high = self._start_range(w, len(z))
+        low, high = np.maximum(low, z - reach), np.minimum(high, z + reach)
+        if np.isfinite(self.domain).any():  # every row must stay inside the domain of the link
+            first = slice(self.outputs(len(z)))
+            least, most, unit = (0, 0, 0) if offset is None else (offset.min(0), offset.max(0), 1)
+            inside = 1e-3 * (unit + np.abs(z[first]))
+            low[first] = np.maximum(low[first], self.domain[0] - least + inside)
+            high[first] = np.minimum(high[first], self.domain[1] - most - inside)
+        return _constant.best(self.plain, np.clip(z, low, high), y, w, offset, low, high)
 
-        def value_at(z):
-            return self.plain.nll(np.tile(z, (len(y), 1)), y, weights=w, offset=offset)
-
-        def small(step):
-            return np.all(np.abs(step) <= 1e-13 * (1 + np.abs(z)))
-
-        value = value_at(z)
-        for _ in range(100):
-            logits = np.tile(z, (len(y), 1))
-            grad = self.plain.grad(logits, y, weights=w, offset=offset, reduction="sum").sum(0)
-            information = self.plain.fisher(logits, weights=w, offset=offset, block=True).sum(0)
-            step = np.linalg.lstsq(information, grad, rcond=None)[0]
-            rounding = 1e-13 * abs(value)  # the nll is flat at its minimum: the last half of z's digits is not in it
-            while not (after := value_at(np.clip(z - step, low, high))) <= value + rounding and not small(step):
-                step /= 2
-            before, z, value = z, np.clip(z - step, low, high), after
-            if small(z - before):
-                break
-        return z
+    def _start_range(self, w, width):
+        """Between which logits a constant head is a start for training, though a better one may lie beyond."""
+        return np.full(width, -np.inf), np.full(width, np.inf)
 
     def targets(self, y, width, dtype=F64, weights=None):
         """``y`` as the ready array that the kernels read, its support checked, for logits (n, width) of ``dtype``.

@@ -68,7 +68,11 @@ class Count(Distribution):
         return total.reshape(self._shape)
 
     def _crps(self, y):
-        """E|Y − y| − E|Y − Y'| / 2. Of the difference D = Y − Y' the characteristic function is φ = exp(−a), and
+        return self._distance(y) - self._spread
+
+    @cached_property
+    def _spread(self):
+        """E|Y − Y'| / 2. Of the difference D = Y − Y' the characteristic function is φ = exp(−a), and
         E|D| = (1 / π) ∫ (1 − φ(t)) / (1 − cos t) dt over (0, π), as |k| is the integral of (1 − cos kt) / (1 − cos t).
 
         With tan(t / 2) = exp(v) the integrand is smooth and falls exponentially on either side: the trapezoidal rule.
@@ -78,7 +82,7 @@ class Count(Distribution):
         total = 0
         for s, slope in zip(1 / (1 + np.exp(-2 * v)), step / np.cosh(v), strict=True):  # s = sin²(t / 2)
             total = total - np.expm1(-self._minus_log_cf(s)) * slope / s
-        return self._distance(y) - total / (4 * math.pi)
+        return total / (4 * math.pi)
 
     def _distance(self, y):
         """E|Y − y|; E (mean − Y) 1(Y <= y) is the mass at y times `_gap`, from the ratio of successive masses."""
@@ -279,3 +283,87 @@ class Binomial(_Tailed):
 
     def _gap(self, y):  # the mass at y times this is E (mean − Y) 1(Y <= y), which is (n − y) p times the mass
         return (self.trials - y) * self._shares[1]
+
+
+class Gated(Count):
+    """Counts of another family with zeros of their own, all from the family's distributions."""
+
+    @cached_property
+    def _family(self):
+        """The distributions inside."""
+        z = self.z.astype(float)
+        inside = self.loss.family.distribution(z[:, : z.shape[1] - z.shape[1] // len(self.loss.parameters)])
+        vars(inside)["_what"] = self._what
+        return inside
+
+    @cached_property
+    def _gate(self):
+        """The probability of the last logit, and its complement."""
+        z = self.z[:, -(self.z.shape[1] // len(self.loss.parameters)) :].astype(float).reshape(self._shape)
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))
+
+    def _more_likely(self, k):
+        """Which of 0 and ``k`` has more mass."""
+        k = np.where(np.isfinite(k), k, 0.0)
+        at_zero, at_k = self._log_mass(np.stack([np.ravel(0 * k), np.ravel(k)]), slice(None))
+        return np.where((at_k > at_zero).reshape(k.shape), k, 0.0)
+
+    def _blend(self, y, a):
+        """The CRPS of a mixture, a of the family and 1 − a of zeros, where a > 1 leaves zeros out."""
+        inside, mean = self._family, self._family._moments[0]
+        return (1 - a) * np.abs(y) + a * (inside._distance(y) - (1 - a) * mean - a * inside._spread)
+
+
+class ZeroInflated(Gated):
+    """Zero-inflated counts."""
+
+    @property
+    def mode(self):
+        """The family's mode, or 0 where that has more mass (or as much)."""
+        return self._more_likely(self._family.mode)
+
+    def _cdf(self, y):
+        zero, rest = self._gate
+        return np.where(y < 0, 0.0, zero + rest * self._family._cdf(y))
+
+    def _sf(self, y):
+        return np.where(y < 0, 1.0, self._gate[1] * self._family._sf(y))
+
+    def _crps(self, y):
+        return self._blend(y, self._gate[1])
+
+
+class Hurdle(Gated):
+    """Counts behind a hurdle."""
+
+    @property
+    def mode(self):
+        """The mode of the counts > 0, or 0 where that has more mass (or as much)."""
+        return self._more_likely(np.maximum(self._family.mode, 1))
+
+    @cached_property
+    def _some(self):
+        """The probability of a count > 0 in the family by itself."""
+        return self._family._sf(np.zeros(self._shape))
+
+    def _cdf(self, y):
+        zero, rest = self._gate
+        inside = self._family._cdf(y)
+        left = zero + rest * (inside - self._family._cdf(0 * y)) / self._some
+        return np.where(y < 0, 0.0, np.where((inside < 0.5) & (y >= 1), left, 1 - self._sf(y)))
+
+    def _sf(self, y):
+        share = self._family._sf(np.maximum(y, 0)) / self._some
+        share = np.where((self._some > 0) | np.isnan(self._some + y), share, y < 1)  # of a mean of 0 there is only 1
+        return np.where(y < 0, 1.0, self._gate[1] * np.minimum(share, 1))
+
+    def _crps(self, y):
+        """Where nearly all mass of the family is at 0 it is summed: Σ cdf² below y, Σ sf² from y on."""
+        few, total, k = self._some < 1e-3, np.zeros(self._shape), 0.0
+        sf = self._sf(0 * y)
+        while np.any(few & (sf > 1e-17)) and k < 1e4:
+            total, k = total + np.where(k < y, 1 - sf, sf) ** 2, k + 1
+            sf = self._sf(k + 0 * y)
+        summed = few & ~(sf > 1e-17)
+        return np.where(summed, total + np.maximum(y - k, 0), self._blend(y, self._gate[1] / self._some))

@@ -199,7 +199,7 @@ class Distribution:
     def _served(self):
         return getattr(scipy("stats", self._what), self.loss.scipy)(**self._scipy_arguments)
 
-    @property
+    @cached_property
     def _what(self):
         return f"the distribution of {type(self.loss).__name__}"
 

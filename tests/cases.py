@@ -123,7 +123,7 @@ def formulas(twin, z, y, wanted, number=lambda x: np.asarray(x, float)):
             return sum(terms).sum(1), np.max(sizes_, axis=0)
         arguments = (blocks, p) if wanted == "fisher" else (blocks, p, y)
         blocks_of_terms = getattr(twin, f"_{wanted}")(*arguments)
-        inner = (twin._inner(blocks, p, y, wanted) if wanted != "fisher" else ()) or [()] * len(blocks_of_terms)
+        inner = twin._inner(blocks, p, y, wanted) or [()] * len(blocks_of_terms)
         size = [
             np.max([np.abs(term) for term in (*terms, *more)], axis=0)
             for terms, more in zip(blocks_of_terms, inner, strict=True)

@@ -187,6 +187,14 @@ class Exact:
     def log_tweedie_sum(self, p, f):
         return Exact(_log_tweedie_sum(self.value, _value(p), _value(f)))
 
+    def bernoulli_ratio(self):
+        x = self.value
+        return Exact(x / mp.expm1(x) if 0 < x < mp.inf else mp.mpf(x == 0))
+
+    def bernoulli_excess(self):
+        x = self.value
+        return Exact(x + x / mp.expm1(x) - 1 if x > mp.mpf(10) ** -10 else x / 2 + x**2 / 12 - x**4 / 720)
+
     def digamma(self):
         return Exact(mp.psi(0, self.value))
 

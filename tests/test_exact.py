@@ -27,7 +27,7 @@ def test_errors_in_ulp(pair, example, dtype, isa, wanted, answers):
     of_result, of_term = loss.ulps.get(wanted, (4, 4))
     error, relative = ulps(got, want, size)
     stated = 2 * loss.approximate.get(wanted, 0) / np.finfo(dtype).eps  # an ULP is between eps / 2 and eps
-    wrong = (error > max(of_result, stated)) & (relative > of_term)
+    wrong = (error > max(of_result, stated)) & (relative > max(of_term, stated))
     worst = np.argmax(np.where(wrong, relative, -1))
     row = np.unravel_index(worst, got.shape)[0]
     if wrong.any():

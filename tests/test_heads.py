@@ -32,7 +32,7 @@ def assert_close(loss, twin, z, y, wanted):
     if wanted == "nll":  # a row's outputs are added one after the other
         of_term = of_term + 2 * loss.outputs(z.shape[1])
     allowed = slack * eps * np.maximum((of_result + 1) * np.abs(want), (of_term + 1) * size)
-    allowed = np.maximum(allowed, loss.approximate.get(wanted, 0) * np.abs(want))
+    allowed = np.maximum(allowed, loss.approximate.get(wanted, 0) * size)
     with np.errstate(over="ignore", invalid="ignore"):
         wrong = ~(np.abs(got - want) <= allowed + np.finfo(z.dtype).tiny) & (got != want.astype(z.dtype))
     if wanted in ("mean", "variance"):  # neither of them needs to exist

@@ -10,19 +10,31 @@ INLINE Concentration concentration_of(V r, V log_r, Mean m)
     return (Concentration){r, log_r, d, select(d.above, r * d.q, m.mean * d.p)};
 }
 
+/* n = r log(1 + x) has the derivative r q by log m: with `share` = q / log(1 + x), log n has `share` by log m and 1 - share
+ * = `late` by log r, and d late / dlog m = share k = -d late / dlog r, k = share - p. Where x is small all but share go like x. */
+APART None negative_binomial_none(Mean m, Concentration r)
+{
+    Odds d = r.odds;
+    Mask small = d.q < C(REAL_EPSILON / 4);
+    V l = d.log1p_x, half = C(0.5) * d.x, over = select(d.above, d.x - l, -vlog1pmx(d.x)) / l;   /* x / log(1 + x) - 1 */
+    V part = d.q / l, late = select(small, half, select(d.above, C(1) - part, d.q * d.x / l - over));
+    V share = select(d.above, part, C(1) - late);
+    V k = select(d.above, share - d.p, d.q - late), n = select(small, m.mean, r.value * l), per = select(small, half, over);
+    return (None){.nll = n, .log_nll = select(d.above, r.log + vlog(l), m.log_mean - vlog1p(per)), .up = {share * m.up, late},
+                  .up_slope = {share * (m.up_slope - k * m.up * m.up), -share * k}, .up_cross = share * k * m.up,
+                  .spare = {share * late * m.up * m.up}, .per_nll = per, .excess = d.x, .log_excess = d.log_x};
+}
+
 /* With respect to log m: gradient (m - y) p, or r q - y p where m may overflow. */
 INLINE Point negative_binomial_mean(Obs o, Mean m, Concentration r)
 {
     Odds d = r.odds;
-    Mask poisson = d.q < C(REAL_EPSILON / 4);
     V up = m.up, g = select(d.above, r.q - times(o.y, d.p), (m.mean - o.y) * d.p);
-    V empty = select(poisson, m.mean, r.value * d.log1p_x), share = select(poisson, C(1), d.q / d.log1p_x);
-    V log_empty = select(empty < C(REAL_MIN), m.log_mean, log_called(empty));
+    V empty = select(d.q < C(REAL_EPSILON / 4), m.mean, r.value * d.log1p_x);
     return (Point){.mean = m.mean, .variance = m.mean + square_over(m.mean, m.log_mean, r.value, r.log),
                    .nll = empty + o.y * d.log1p_t - times(o.y, select(d.above, r.log, m.log_mean)), .grad = {g * up},
                    .curv = {(d.p * r.q + times(o.y, d.p * d.q)) * up * up + times(m.up_slope, g)}, .fisher = {r.q * up * up},
-                   .none = {.nll = empty, .log_nll = select(d.above, r.log + log_called(d.log1p_x), log_empty),
-                            .up = {share * up, C(1) - share}, .bend = {share * (d.p * up * up + m.up_slope)}}};
+                   .none = o.want & NOTHING ? negative_binomial_none(m, r) : (None){.nll = C(0)}};
 }
 
 INLINE Point negative_binomial_of(Obs o, Mean m)
@@ -43,7 +55,7 @@ INLINE GammaRatio rising(V y, Concentration r)
                         select(several, select(far, -limit, g.slope), C(0))};
 }
 
-/* exp(z) E_{1+r}(z), the integral of exp(-r u - z (exp(u) - 1)) over u > 0, from log z: as long as z exp(u) < 1e-4 it is
+/* exp(z) E_{1+r}(z), the integral of exp(-r u - z (exp(u) - 1)) over u > 0, from log z: as long as z exp(u) < 1e-5 it is
  * that of exp(-r u), and from there on Gauss and Legendre's rule on 16 points. */
 INLINE V exponential_integral(V r, V log_z)
 {
@@ -51,24 +63,24 @@ INLINE V exponential_integral(V r, V log_z)
         0.755404408355003, 0.8656312023878318, 0.9445750230732326, 0.9894009349916499};
     static const real weight[] = {0.1894506104550685, 0.1826034150449236, 0.16915651939500254, 0.14959598881657674,
         0.12462897125553388, 0.09515851168249279, 0.062253523938647894, 0.027152459411754096};
-    V before = max_(C(-9.2103403719761827) - log_z, C(0));
-    V z = exp_called(log_z + before), left = exp_called(-r * before);
+    V before = max_(C(-11.512925464970229) - log_z, C(0)), z = exp_called(log_z + before);
     V half = C(0.5) * min_(vlog1p(C(36) / z), C(36) / r), sum = C(0);
     for (int i = 0; i < 16; i++) {
         V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
         sum = sum + exp_called(-(r * u + z * vexpm1(u))) * splat(weight[i & 7]);
     }
-    return select(r * before < C(REAL_EPSILON), before, -vexpm1(-r * before) / r) + left * half * sum;
+    V early = select(r * before < C(REAL_MIN), before, -expm1_nonpositive(-r * before) / r);
+    return early + exp_called(-r * before) * half * sum;
 }
-/* The Fisher information of log r: r times the sum of (n - 1)! q^n / (n (r + 1) ... (r + n - 1)) over n > 1, the integral
- * of d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Terms from N on go like (n + c)^-(1 + r) q^n with
+/* The Fisher information of log r over r q: the sum of (n - 1)! q^(n - 1) / (n (r + 1) ... (r + n - 1)) over n > 1, from
+ * d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Terms from N on go like (n + c)^-(1 + r) q^n with
  * c = r (r - 1) / (2 (r + 1)): their sum is half the first one plus (N + c) times the first one times exp(z) E_{1+r}(z),
- * z = -(N + c) log q. Right to 1e-4. */
+ * z = -(N + c) log q. Right to 1e-5. */
 APART V concentration_information(V r, Odds d)
 {
     enum { N = 64 };
     r = min_(r, LARGEST);
-    V c = min_(C(0.5) * r * ((r - C(1)) / (r + C(1))), C(N)), term = d.q * d.q * (r / (r + C(1))), sum = C(0);
+    V c = min_(C(0.5) * r * ((r - C(1)) / (r + C(1))), C(N)), term = d.q / (r + C(1)), sum = C(0);
     for (int n = 2; n < N; n++) sum = sum + term * C(1.0 / n), term = term * d.q * (C(n) / (r + C(n)));
     V log_rate = select(d.log_x > C(30), -d.log_x, log_called(-d.log_q));                    /* log(-log q) */
     V rest = exponential_integral(r, log_rate + log_called(C(N) + c));
@@ -87,7 +99,7 @@ INLINE Point negative_binomial_concentration_of(Obs o, Mean m)
     V bent = select(d.x < C(REAL_EPSILON / 4), C(-0.5) * m.mean * d.x,                   /* x^2 may be 0 */
                     times(vlog1pmx(d.x), s.scale));
     V free = select(d.above, s.scale * (d.log1p_x - d.q), bent + d.q * m.mean);
-    V g = free - times(o.y, d.q) - rise.slope, late = p.none.up[1];
+    V g = free - times(o.y, d.q) - rise.slope;
     p.param[0] = p.mean, p.param[1] = s.scale, p.nll = p.nll - rise.log, p.grad[1] = g * s.slope;
     if (o.want & CURVATURE) {
         V finite = max_(min_(s.scale, LARGEST), SMALLEST), n = finite + o.y, share = finite / n;
@@ -96,10 +108,11 @@ INLINE Point negative_binomial_concentration_of(Obs o, Mean m)
         p.curv[1] = times(s.curve, g) + (times(o.y, d.q) - r.q * d.q + ypq - second) * steep(s);
         p.curv_pair[0] = (r.q * d.q - ypq) * m.up * s.slope;
     }
-    if (o.want & FISHER) p.fisher[1] = concentration_information(s.scale, d) * steep(s);
-    p.none.up[1] = late * s.slope;
-    p.none.bend[1] = (late - (C(1) - late) * d.q) * steep(s) + late * s.bend;
-    p.none.cross = (C(1) - late) * d.q * m.up * s.slope;
+    V information = o.want & FISHER ? concentration_information(s.scale, d) * steep(s) : C(0);
+    p.fisher[1] = r.q * information;
+    p.none.spare[1] = (C(1) - p.none.up[1]) * information;
+    p.none.up_slope[1] = p.none.up_slope[1] * steep(s) + p.none.up[1] * s.bend;
+    p.none.up[1] = p.none.up[1] * s.slope, p.none.up_cross = p.none.up_cross * s.slope;
     return p;
 }
 

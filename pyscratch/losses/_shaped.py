@@ -44,16 +44,21 @@ class Shaped(Loss):
         """
         if self._options[self.given] is None:
             return super().with_scale(z, y, weights)
-        z, y, w = self._used_rows(z, y, weights)
         free = type(self)(**{**self._options, self.given: None, "scale_link": "exp"})
-        both = np.concatenate([z, np.zeros_like(z)], axis=1)
+        number = most_likely(free, *self._used_rows(z, y, weights))
+        return type(self)(**{**self._options, self.given: number})
 
-        def slope(log):
-            both[:, z.shape[1] :] = log
-            return float(free.grad(both, y, weights=w, reduction="sum")[:, z.shape[1] :].sum())
 
-        found = root(slope, math.log(1e-6), math.log(1e9))
-        return type(self)(**{**self._options, self.given: math.exp(found)})
+def most_likely(free, z, y, w):
+    """The best constant for the second block of the logits of ``free``, with the link "exp"; ``z`` are the others."""
+    d = free.outputs(z.shape[1] * len(free.parameters) // (len(free.parameters) - 1))
+    whole = np.concatenate([z[:, :d], np.zeros((len(z), d)), z[:, d:]], axis=1)
+
+    def slope(log):
+        whole[:, d : 2 * d] = log
+        return float(free.grad(whole, y, weights=w, reduction="sum")[:, d : 2 * d].sum())
+
+    return math.exp(root(slope, math.log(1e-6), math.log(1e9)))
 
 
 def root(slope, low, high):

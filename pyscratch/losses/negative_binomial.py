@@ -17,7 +17,7 @@ class NegativeBinomial(Shaped):
         `with_scale` finds the most likely number. The dispersion of other libraries is its inverse.
     scale_link: "softplus", "exp" or "squareplus", of a predicted concentration.
 
-    The Fisher information of a predicted concentration is a series, summed to 1e-4 of its value.
+    The Fisher information of a predicted concentration is a series, summed to 1e-5 of its value.
     """
 
     likelihood, free_likelihood, given = "negative_binomial", "negative_binomial_concentration", "concentration"
@@ -30,7 +30,7 @@ class NegativeBinomial(Shaped):
         {"link": "softplus", "scale_link": "exp"},
         {"scale_link": "squareplus"},
     )
-    approximate = {"fisher": 1e-4}
+    approximate = {"fisher": 1e-5}
     support, remedy = "counts 0, 1, 2, ...", "for amounts that are no counts use Gamma or Tweedie"
     ulps = {
         "nll": (16, 16),
@@ -69,6 +69,16 @@ class NegativeBinomial(Shaped):
     def _draw(self, rng, mean, concentration=None, size=None):
         r = self.concentration if concentration is None else concentration
         return rng.poisson(rng.gamma(r, mean / r, size)).astype(float)
+
+    def _draw_positive(self, rng, mean, concentration=None, size=None):
+        """Counts > 0: a Poisson number > 0 of groups, whose sizes follow the logarithmic series distribution."""
+        r = self.concentration if concentration is None else concentration
+        x = mean / r
+        groups = r * np.log1p(x)
+        t = -np.log1p(rng.random(np.shape(mean) if size is None else size) * np.expm1(-groups))
+        others = np.maximum(groups - t, 0) / np.log1p(x)  # the concentration of all groups but the first
+        first = rng.logseries(np.minimum(x / (1 + x), 1 - 1e-16), size)
+        return first + rng.poisson(rng.gamma(others, x)).astype(float)
 
     def _start(self, y, w, width):
         mean = np.maximum(weighted_mean(y, w), 0.5 / (w.sum() + 1))

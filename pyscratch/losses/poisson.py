@@ -59,5 +59,10 @@ class Poisson(Loss):
     def _draw(self, rng, mean, size=None):
         return rng.poisson(mean, size)
 
+    def _draw_positive(self, rng, mean, size=None):
+        """Counts > 0: one event, first after the part t / mean of the time, and those after it."""
+        t = -np.log1p(rng.random(np.shape(mean) if size is None else size) * np.expm1(-mean))
+        return 1.0 + rng.poisson(np.maximum(mean - t, 0))
+
     def _start(self, y, w, width):
         return [logit_of(self.link.name, np.maximum(weighted_mean(y, w), 0.5 / (w.sum() + 1)))]

@@ -179,6 +179,18 @@ def _concentration_information(r, x):
     return (terms[:-1] / n).sum() + terms[-1] * (integral + 0.5 / count)
 
 
+def _bernoulli_ratio(x):
+    """x / (exp(x) − 1)."""
+    return 1.0 if x == 0 else 0.0 if x > 1e3 else x / math.expm1(x) if not x > 700 else x * math.exp(-x)
+
+
+def _bernoulli_excess(x):
+    """x + x / (exp(x) − 1) − 1; near 0 the series whose coefficients gave the Bernoulli numbers their name."""
+    if not x < 0.5:
+        return x + (_bernoulli_ratio(x) - 1)
+    return x / 2 + sum(b * x ** (2 * k) / math.factorial(2 * k) for k, b in enumerate(BERNOULLI_NUMBERS, 1))
+
+
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 
 def _log_tweedie_sum(y, p, f):
@@ -204,6 +216,7 @@ lgamma_bend = _elementwise(_lgamma_bend)
 half_rise, half_climb, half_bend = _elementwise(_half_rise), _elementwise(_half_climb), _elementwise(_half_bend)
 log_rising, harmonic_excess = _elementwise(_log_rising), _elementwise(_harmonic_excess)
 log_tweedie_sum = _elementwise(_log_tweedie_sum)
+bernoulli_ratio, bernoulli_excess = _elementwise(_bernoulli_ratio), _elementwise(_bernoulli_excess)
 trigamma_drop, concentration_information = _elementwise(_trigamma_drop), _elementwise(_concentration_information)
 
 

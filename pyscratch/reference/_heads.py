@@ -92,7 +92,6 @@ class NumpyHead:
     def _mean(self, z, p):
         return p
 
-
     def _inner(self, z, p, y, wanted):
         """Sizes that rounding errors go by where terms of an output are differences of what was computed before.
 

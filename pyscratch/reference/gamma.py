@@ -35,7 +35,7 @@ class Gamma(ShapedHead, losses.Gamma):
         return k * y * np.exp(-log_mean), k * log_mean, (1 - k) * np.log(y), lgamma_excess(k) - k
 
     def _inner(self, z, p, y, wanted):
-        if not self._predicts:
+        if not self._predicts or wanted == "fisher":
             return ()
         slip = p[1] * (y * np.exp(-self._map.log_mean(z[0])) - 1)  # how the distance moves as r is rounded
         slope = SCALE_LINKS[self.scale_link].slope(z[1])

@@ -12,7 +12,9 @@ from pyscratch.reference._functions import (
     times,
     trigamma_drop,
 )
+from pyscratch.reference._gated import Empty
 from pyscratch.reference._heads import ShapedHead, twin
+from pyscratch.reference._links import SCALE_LINKS
 
 
 @twin
@@ -57,3 +59,32 @@ class NegativeBinomial(ShapedHead, losses.NegativeBinomial):
 
     def _shape_fisher(self, z, mean):
         return (concentration_information(self.concentration, mean / self.concentration),)
+
+    def _empty(self, z, p):
+        """Of n = r log(1 + x), x = mean / r: log n has the slope q / log(1 + x) by log mean, the rest of 1 by log r."""
+        if not self._predicts:
+            return self._empty_at(z, p, 0 * np.minimum(np.maximum(z, -1e308), 1e308) + self.concentration, [], [])
+        link, r, s = SCALE_LINKS[self.scale_link], p[1], z[1]
+        slope, bend = link.slope(s), link.bend(s)
+        return self._empty_at(z[0], p[0], r, [slope], [bend])
+
+    def _empty_at(self, z, mean, r, slopes, bends):
+        log_mean = self._map.log_mean(z)
+        z = np.minimum(np.maximum(z, -1e308), 1e308)  # what is infinite, or 0, becomes so large, or small
+        mean, r = np.minimum(np.maximum(mean, 5e-324), 1e308), np.minimum(np.maximum(r, 5e-324), 1e300)
+        x = np.where(mean / r == 0, 0 * mean + 1e-300, mean / r)
+        log_p, log_q = self._log_shares(z, mean, r)
+        grown, p, q = np.where(log_p == 0, x, -log_p), np.exp(log_p), np.exp(log_q)
+        above = x > 1
+        over = np.where(above, x - grown, -log1pmx(x)) / grown
+        late = np.where(above, grown - q, q * x + log1pmx(x)) / grown
+        share, up, n = q / grown, self._map.up(z), r * grown
+        turn = np.where(above, share - p, q - late)  # −d log share / d log mean
+        log_n = np.where(above, np.log(r) + np.log(grown), log_mean - np.log1p(over))
+        ups = [share * up]
+        slopes_of_ups = {(0, 0): share * up * (self._map.turn(z) - turn * up)}
+        for slope, bend in zip(slopes, bends, strict=True):
+            ups.append(late * slope)
+            slopes_of_ups[1, 1] = late * bend - share * turn * slope**2
+            slopes_of_ups[0, 1] = share * turn * up * slope
+        return Empty(n, log_n, ups, slopes_of_ups, over, x)
