@@ -31,7 +31,7 @@ class Count(Distribution):
             low, high = np.where(enough, low, middle), np.where(enough, middle, high)
         return np.where(inside, high, np.where(np.isfinite(mean), self._highest, mean))
 
-    @property
+    @cached_property
     def _moments(self):
         z = self.z.astype(float)
         return self.loss.mean(z), np.sqrt(self.loss.variance(z))
@@ -60,7 +60,8 @@ class Count(Distribution):
         low, high = np.ravel(self._quantile(1e-15)), np.ravel(self._quantile(1 - 1e-15))
         total, start = np.where(np.isfinite(high), 0.0, math.nan), 0
         while len(rows := np.flatnonzero(high - low >= start)):
-            k = low[rows] + start + np.arange(max(1, 2**18 // len(rows)))[:, None]
+            longest = np.max(high[rows] - low[rows]) + 1 - start
+            k = low[rows] + start + np.arange(min(longest, max(1, 2**18 // len(rows))))[:, None]
             start += len(k)
             inside = k <= high[rows]
             log_mass = self._log_mass(np.where(inside, k, low[rows]), rows)
@@ -325,7 +326,8 @@ class ZeroInflated(Gated):
 
     def _cdf(self, y):
         zero, rest = self._gate
-        return np.where(y < 0, 0.0, zero + rest * self._family._cdf(y))
+        below = zero + rest * self._family._cdf(y)
+        return np.where(y < 0, 0.0, np.where(below < 0.5, below, 1 - rest * self._family._sf(y)))
 
     def _sf(self, y):
         return np.where(y < 0, 1.0, self._gate[1] * self._family._sf(y))

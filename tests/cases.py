@@ -79,6 +79,12 @@ def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     return z, y if loss.target == _native.LABELS else loss.targets(y, width, dtype)
 
 
+def beyond(loss, start, grad, weights):
+    """Which logits stand at the end of the range that a start is taken from, where the best ones are not in it."""
+    low, high = loss._start_range(weights, len(start))
+    return (start <= low) & (grad > 0) | (start >= high) & (grad < 0)
+
+
 LOGITS = [0.0, 1e-6, 0.01, 0.3, 0.7, 1.0, 2.5, 5.0, 8.0, 12.0, 17.5, 20.0, 30.0, 38.0, 60.0, 86.0, 110.0, 300.0, 700.0]
 TARGETS = [0, 1, 2, 3, 7, 20, 64, 200, 1000, 1e5, -3, -1e-3, 0.5, 0.3, 0.999, 1e-5, 0.9, 17.25, -250.5]
 

@@ -30,10 +30,29 @@ def dtype(request):
     return request.param
 
 
+@pytest.fixture
+def use_isa():
+    """`_native.use_isa`, undone after the test."""
+    before = _native.isa() if _native.available else None
+    yield _native.use_isa
+    if before:
+        _native.use_isa(before)
+
+
+@pytest.fixture
+def each_isa(use_isa):
+    """Iterates the instruction sets, each of them active in its turn: where the expected answer takes the time."""
+
+    def through():
+        for name in _native.isas():
+            use_isa(name)
+            yield name
+
+    return through
+
+
 @pytest.fixture(params=_native.isas() if _native.available else ["none: the C kernels are not built"])
-def isa(request):
+def isa(request, use_isa):
     """Every instruction set that this machine runs, active for the test."""
-    before = _native.isa()
-    _native.use_isa(request.param)
-    yield request.param
-    _native.use_isa(before)
+    use_isa(request.param)
+    return request.param

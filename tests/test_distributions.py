@@ -31,18 +31,18 @@ def described(loss, word, rows=ROWS, width=None, spread=0.8):
 
 
 def test_everything_is_served_in_the_shape_of_the_mean(pair):
-    for loss in pair:
-        for width in widths(loss):
-            d = described(loss, "shapes", 7, width)
+    for loss, rows in zip(pair, (7, 3), strict=True):
+        for width in widths(loss)[:: 2 if loss is pair[0] else 3]:
+            d = described(loss, "shapes", rows, width)
             mean = d.mean
-            assert len(d) == 7 and repr(loss.plain) in repr(d)
+            assert len(d) == rows and repr(loss.plain) in repr(d)
             for name in ("variance", "std"):
                 assert getattr(d, name).shape == mean.shape, name
-            assert d.log_prob(d.sample(0)).shape == (7,)
+            assert d.log_prob(d.sample(0)).shape == (rows,)
             assert d.sample(0, 5).shape == (5, *d.sample(0).shape) and d.sample(0, (2, 3)).shape[:2] == (2, 3)
             assert np.array_equal(d.sample(1), d.sample(np.random.default_rng(1)))
             if not d.ordered:
-                assert d.mode.shape == d.entropy.shape == (7,)
+                assert d.mode.shape == d.entropy.shape == (rows,)
                 continue
             assert d.mode.shape == d.entropy.shape == mean.shape
             assert d.cdf(0.5).shape == d.sf(np.full(mean.shape, 0.5)).shape == mean.shape
@@ -53,7 +53,7 @@ def test_everything_is_served_in_the_shape_of_the_mean(pair):
 
 
 def test_both_sides_promise_the_same(pair):
-    for width in widths(pair[0]):
+    for width in widths(pair[0])[::2]:
         mine, its = (described(loss, "twins", 9, width) for loss in (pair[0], pair[1]))
         its.z = mine.z
         names = ("mean", "variance", "mode", "entropy")
@@ -96,8 +96,8 @@ def test_drawn_targets_lie_in_the_support(pair, dtype):
 
 @ordered_families
 def test_cdf_sf_and_quantile_agree(example, dtype):
-    for loss in twins(example):
-        z = draw_logits(loss, 12, widths(loss)[-1], seeded("inverse", repr(loss)), dtype, 0.8)
+    for loss, rows in zip(twins(example), (12, 3), strict=True):
+        z = draw_logits(loss, rows, widths(loss)[-1 if rows == 12 else 0], seeded("inverse", repr(loss)), dtype, 0.8)
         d = loss.distribution(z)
         for level, q in zip(LEVELS, d.quantile(LEVELS), strict=True):
             assert np.array_equal(d.quantile(level), q)

@@ -1,6 +1,6 @@
 """What is true of one family: its theorems, its hard inputs, the meaning of its options."""
 
-from cases import EXAMPLES, draw, seeded, twins, widths
+from cases import EXAMPLES, beyond, draw, seeded, twins, widths
 import numpy as np
 import pytest
 
@@ -315,9 +315,9 @@ def test_start_is_the_best_constant(pair):
     for loss in pair:
         if not loss._start_is_best:
             continue
-        for width in widths(loss):
+        for width in widths(loss)[::2]:
             rng = seeded(loss.name, width)
-            y = draw(loss, 300, width, rng)[1]
+            y = draw(loss, 150, width, rng)[1]
             if loss.target == _native.LABELS:
                 y = np.concatenate([y, np.arange(width)])  # every class occurs
             weights = rng.exponential(size=len(y))
@@ -333,19 +333,13 @@ def test_start_is_the_best_constant(pair):
             assert np.abs(grad).max() < 1e-9 * max(1, np.abs(y).max()), (loss, width, grad)
 
 
-def beyond(loss, start, grad, weights):
-    """Which logits stand at the end of the range that a start is taken from, where the best ones are not in it."""
-    low, high = loss._start_range(weights, len(start))
-    return (start <= low) & (grad > 0) | (start >= high) & (grad < 0)
-
-
 def test_start_next_to_an_offset(pair):
     for loss in pair:
         if not loss._start_is_best:
             continue
-        for width in widths(loss):
+        for width in widths(loss)[::2]:
             rng = seeded(loss.name, width)
-            y = draw(loss, 400, width, rng, spread=0.5)[1]
+            y = draw(loss, 150, width, rng, spread=0.5)[1]
             if loss.target == _native.LABELS:
                 y = np.concatenate([y, np.arange(width)])
             columns = width if loss.target == _native.LABELS else loss.outputs(width)
@@ -356,9 +350,6 @@ def test_start_next_to_an_offset(pair):
                 continue
             if np.isfinite(loss.domain).any():  # the best constant may lie on its edge
                 assert np.isfinite(loss.nll(np.tile(start, (len(y), 1)), y, offset=offset))
-                continue
-            if loss.kinked:
-                assert_no_neighbour_is_better(loss.plain, np.tile(start, (len(y), 1)), y, offset=offset)
                 continue
             grad = loss.plain.grad(np.tile(start, (len(y), 1)), y, offset=offset).sum(0)
             grad[beyond(loss, start, grad, np.ones(len(y)))] = 0

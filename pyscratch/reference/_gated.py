@@ -30,9 +30,10 @@ class GatedHead(NumpyHead):
         return self.family._empty(self._inside(z), self._inside(p))
 
     def _information(self, z, p):
-        """The Fisher information of the family, each logit's over n."""
-        n = self._empty(z, p).nll
-        return [sum(terms) / n for terms in self.family._fisher(self._inside(z), self._inside(p))]
+        """The Fisher information of the family, each logit's over n; its limit where n is 0."""
+        e, fisher = self._empty(z, p), self.family._fisher(self._inside(z), self._inside(p))
+        n = np.where(e.nll == 0, 0 * e.nll + 1, e.nll)
+        return [np.where(e.nll == 0, up**2, sum(terms) / n) for up, terms in zip(e.up, fisher, strict=True)]
 
     def _counts(self, name, z, p, *rest):
         """A formula of the family."""

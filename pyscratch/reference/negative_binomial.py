@@ -71,7 +71,8 @@ class NegativeBinomial(ShapedHead, losses.NegativeBinomial):
     def _empty_at(self, z, mean, r, slopes, bends):
         log_mean = self._map.log_mean(z)
         z = np.minimum(np.maximum(z, -1e308), 1e308)  # what is infinite, or 0, becomes so large, or small
-        mean, r = np.minimum(np.maximum(mean, 5e-324), 1e308), np.minimum(np.maximum(r, 5e-324), 1e300)
+        tiny, huge = 0 * z + 5e-324, 0 * z + 1e300
+        mean, r = np.minimum(np.maximum(mean, tiny), 1e8 * huge), np.minimum(np.maximum(r, tiny), huge)
         x = np.where(mean / r == 0, 0 * mean + 1e-300, mean / r)
         log_p, log_q = self._log_shares(z, mean, r)
         grown, p, q = np.where(log_p == 0, x, -log_p), np.exp(log_p), np.exp(log_q)
