@@ -18,17 +18,6 @@ double multiply_adds(size_t steps)
 }
 
 /* Whole vectors, four at a time; the arrays are aligned to 64 bytes. Streaming stores go past the caches. */
-INLINE void stream(real *p, V x)
-{
-#if defined(ISA_AVX2)
-    _mm256_stream_si256((__m256i *)p, (__m256i)x);
-#elif defined(ISA_AVX512)
-    _mm512_stream_si512((__m512i *)p, (__m512i)x);
-#else
-    store(p, x);
-#endif
-}
-
 void copy(size_t count, const real *from, real *to, int streaming, size_t times)
 {
     size_t whole = count / (4 * (size_t)LANES) * (4 * (size_t)LANES), step = 4 * (size_t)LANES;
@@ -37,8 +26,6 @@ void copy(size_t count, const real *from, real *to, int streaming, size_t times)
             UNROLLED for (int v = 0; v < 4; v++) stream(to + i + v * LANES, load(from + i + v * LANES));
         else for (size_t i = 0; i < whole; i += step)
             UNROLLED for (int v = 0; v < 4; v++) store(to + i + v * LANES, load(from + i + v * LANES));
-#if defined(__x86_64__)
-        _mm_sfence();
-#endif
+        stream_end();
     }
 }
