@@ -17,14 +17,25 @@ import numpy as np
 from pyscratch import _native
 from pyscratch._checks import F64, real_array
 from pyscratch._checks import weights as checked_weights
+from pyscratch.distributions import Distribution
 from pyscratch.losses import logit_of
+
+
+def _checked(distribution):
+    """TypeError for anything but the distributions of one head."""
+    if not isinstance(distribution, Distribution):
+        raise TypeError(
+            f"distribution must be what net.distribution(X) or loss.distribution(z) gives, got {distribution!r}; "
+            "of an Ensemble pass its members one by one: ensemble.distribution(X).members"
+        )
+    return distribution
 
 
 class _Rows:
     """The rows of positive weight: their distributions, targets as the kernels read them, and weights."""
 
     def __init__(self, distribution, y, weights):
-        z, loss = distribution.z, distribution.loss
+        z, loss = _checked(distribution).z, distribution.loss
         self.width = z.shape[1] if z.ndim == 2 else 1
         w = np.ones(len(z)) if weights is None else checked_weights(weights, len(z), F64)
         loss._weigh(w)
@@ -99,7 +110,7 @@ def coverage(distribution, y, levels=0.9, weights=None):
 
 def sharpness(distribution, level=0.9, weights=None):
     """The mean width of the central interval: of two calibrated heads the sharper one says more."""
-    low, high = distribution.interval(level)
+    low, high = _checked(distribution).interval(level)
     w = np.ones(len(low)) if weights is None else checked_weights(weights, len(low), F64)
     distribution.loss._weigh(w)
     used = w > 0

@@ -297,3 +297,14 @@ def test_errors_are_those_of_the_loss():
         diagnostics.gain(d, [0, 1, 2], weights=[1.0, -1.0, 1.0])
     with pytest.raises(ValueError, match="reduction must be one of 'mean', 'none'"):
         diagnostics.crps(d, [0, 1, 2], reduction="sum")
+
+
+def test_what_is_no_distribution_is_refused_by_name():
+    loss, ensemble = ps.Poisson(), ps.Ensemble([ps.Dense(1, 1)], ps.Poisson(), members=2, rng=0)
+    mixture = ensemble.distribution(np.zeros((2, 1)))
+    for wrong in (loss, mixture, np.zeros(2)):
+        for function in (diagnostics.pit, diagnostics.gain, diagnostics.crps, diagnostics.deviance):
+            with pytest.raises(TypeError, match="distribution must be"):
+                function(wrong, [1, 2])
+        with pytest.raises(TypeError, match="distribution must be"):
+            diagnostics.sharpness(wrong)
