@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from pyscratch.distributions import Distribution, normal_quantile, scipy
+from pyscratch.distributions import Distribution, normal_quantile, scipy, shares
 
 
 class Count(Distribution):
@@ -243,11 +243,7 @@ class Binomial(_Tailed):
 
     @cached_property
     def _shares(self):
-        """Probabilities of a failure and of a success, each without cancellation where the link is symmetric."""
-        z = self.z.astype(float)
-        yes = self.loss.mean(z)
-        mirrored = self.loss.link in ("logit", "probit", "cauchit")
-        return (self.loss.mean(-z) if mirrored else 1 - yes), yes
+        return shares(self)
 
     @property
     def mode(self):

@@ -263,16 +263,19 @@ class Normal(Distribution):
         return self._located[1] * (u * (2 * normal_cdf(u) - 1) + 2 * normal_density(u) - 1 / math.sqrt(math.pi))
 
 
+def shares(distribution):
+    """Probabilities of a failure and of a success, each without cancellation where the link is symmetric."""
+    z, loss = distribution.z.astype(float), distribution.loss
+    yes = loss.mean(z)
+    return (loss.mean(-z) if loss.link in ("logit", "probit", "cauchit") else 1 - yes), yes
+
+
 class Bernoulli(Distribution):
     """0 or 1."""
 
     @cached_property
     def _shares(self):
-        """Probabilities of 0 and 1, each without cancellation where the link is symmetric."""
-        z = self.z.astype(float)
-        yes = self.loss.mean(z)
-        mirrored = self.loss.link in ("logit", "probit", "cauchit")
-        return (self.loss.mean(-z) if mirrored else 1 - yes), yes
+        return shares(self)
 
     @property
     def mode(self):

@@ -13,6 +13,8 @@ from pyscratch.losses._family import families, family, logit_of, weighted_mean
 
 for _module in iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
+for _name in sorted(families):  # in this order whichever module was imported first
+    families[_name] = families.pop(_name)
 globals().update(families)
 
 __all__ = ["Loss", "families", "family", "logit_of", "weighted_mean", *families]

@@ -8,6 +8,8 @@ import numpy as np
 from pyscratch._loss import Loss
 from pyscratch.losses._family import families, logit_of
 from pyscratch.losses._shaped import Shaped, most_likely
+from pyscratch.losses.negative_binomial import NegativeBinomial
+from pyscratch.losses.poisson import Poisson
 
 INSIDE = ("Poisson", "NegativeBinomial")  # whose C kernels say what their zeros are
 
@@ -21,6 +23,16 @@ class Gated(Loss):
     parameters = ("family_mean", "zero")
     gate = ""  # name of the last parameter
     takes_exposure = True
+    examples = (
+        {"family": Poisson()},
+        {"family": Poisson(link="softplus")},
+        {"family": Poisson(link="sqrt", integer=False)},
+        {"family": Poisson(link="identity")},
+        {"family": NegativeBinomial(concentration=1.5)},
+        {"family": NegativeBinomial(concentration=0.25, link="softplus")},
+        {"family": NegativeBinomial()},
+        {"family": NegativeBinomial(link="softplus", scale_link="exp")},
+    )
     _start_is_exact = False
     _families = families  # those of the same side, native or reference
 

@@ -7,8 +7,6 @@ from pyscratch._loss import Card
 from pyscratch.losses._family import family as enter
 from pyscratch.losses._family import logit_of
 from pyscratch.losses._gated import Gated
-from pyscratch.losses.negative_binomial import NegativeBinomial
-from pyscratch.losses.poisson import Poisson
 
 
 @enter
@@ -23,16 +21,6 @@ class ZeroInflated(Gated):
     """
 
     likelihood, gate = "zero_inflated", "structural_zero"
-    examples = (
-        {"family": Poisson()},
-        {"family": Poisson(link="softplus")},
-        {"family": Poisson(link="sqrt")},
-        {"family": Poisson(link="identity", integer=False)},
-        {"family": NegativeBinomial(concentration=1.5)},
-        {"family": NegativeBinomial(concentration=0.25, link="softplus")},
-        {"family": NegativeBinomial()},
-        {"family": NegativeBinomial(link="softplus", scale_link="exp")},
-    )
     support = "counts 0, 1, 2, ..."
     ulps = {
         "nll": (16, 16),
