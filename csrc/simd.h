@@ -56,22 +56,40 @@ INLINE real lane(V x, int i) { return x[i]; }
 INLINE V load(const real *p) { V x; memcpy(&x, p, sizeof x); return x; }
 INLINE void store(real *p, V x) { memcpy(p, &x, sizeof x); }
 /* The last, incomplete vector: missing lanes repeat the last element, so that they neither trap nor fail a check. */
-INLINE V load_part(const real *p, size_t count)
+#if defined(ISA_AVX512) && REAL_BITS == 32
+INLINE V load_first(const real *p, size_t count)
+{
+    return (V)_mm512_mask_loadu_ps((__m512)splat(p[count - 1]), (__mmask16)((1u << count) - 1), p);
+}
+INLINE void store_first(real *p, V x, size_t count) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)x); }
+#elif defined(ISA_AVX512)
+INLINE V load_first(const real *p, size_t count)
+{
+    return (V)_mm512_mask_loadu_pd((__m512d)splat(p[count - 1]), (__mmask8)((1u << count) - 1), p);
+}
+INLINE void store_first(real *p, V x, size_t count) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << count) - 1), (__m512d)x); }
+#else
+INLINE V load_first(const real *p, size_t count)
 {
     real part[LANES];
-    if (count >= (size_t)LANES) return load(p);
     store(part, splat(p[count - 1]));
     for (size_t piece = (size_t)LANES / 2, i = 0; piece; piece /= 2)            /* halves: copies of constant size */
         if (count & piece) memcpy(part + i, p + i, piece * sizeof(real)), i += piece;
     return load(part);
 }
-INLINE void store_part(real *p, V x, size_t count)
+INLINE void store_first(real *p, V x, size_t count)
 {
     real part[LANES];
-    if (count >= (size_t)LANES) { store(p, x); return; }
     store(part, x);
     for (size_t piece = (size_t)LANES / 2, i = 0; piece; piece /= 2)
         if (count & piece) memcpy(p + i, part + i, piece * sizeof(real)), i += piece;
+}
+#endif
+INLINE V load_part(const real *p, size_t count) { return count < (size_t)LANES ? load_first(p, count) : load(p); }
+INLINE void store_part(real *p, V x, size_t count)
+{
+    if (count < (size_t)LANES) store_first(p, x, count);
+    else store(p, x);
 }
 
 /* Past the caches, for results that are larger than they are: whole vectors where they are aligned in memory. */
