@@ -21,6 +21,7 @@ from bench.limits import Limits
 import pyscratch as ps
 from pyscratch.compare import gap, interleaved
 
+TURN = 1e-2  # seconds at least that a contender works before the next one's turn: on caches that are its own, as in use
 OUT = Path(__file__).resolve().parent.parent / "out"
 
 
@@ -48,8 +49,8 @@ def measure(case, seconds, limits=None):
     """Return the row of one case: medians of the contenders' seconds, about ``seconds`` altogether."""
     calls, wrong = prepare(case)
     once = sum(interleaved(list(calls.values()), repeats=1))
-    repeats = int(np.clip(seconds / max(once, 2e-3 * len(calls)), 3, 51))
-    times = dict(zip(calls, interleaved(list(calls.values()), repeats), strict=True))
+    repeats = int(np.clip(seconds / max(once, TURN * len(calls)), 3, 51))
+    times = dict(zip(calls, interleaved(list(calls.values()), repeats, TURN), strict=True))
     limit = limits[case.real].seconds(case.bytes, case.flops) if limits and case.kind != "threads" else None
     return {"kind": case.kind, "name": case.name, "real": case.real, "size": list(case.size), "bytes": case.bytes,
             "flops": case.flops, "repeats": repeats, "seconds": times, "limit": limit, "wrong": wrong}  # fmt: skip
