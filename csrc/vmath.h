@@ -233,7 +233,7 @@ INLINE V log1p_unit_of(V t, V rest)                             /* rest = 1 - t 
         0.00227136547697906997, -0.00148975647565719382, 0.000675467480636238291, -0.000189509751438072686,
         0.0000253301788033698726};
 #endif
-    return fma_(-t * t, poly(rest, table, sizeof table / sizeof(real)), t);
+    return fma_(-(t * t), poly(rest, table, sizeof table / sizeof(real)), t);
 }
 INLINE V log1p_unit(V t) { return log1p_unit_of(t, C(1) - t); }
 
