@@ -1,5 +1,7 @@
 """The twin of `pyscratch.NegativeBinomial`."""
 
+import math
+
 import numpy as np
 
 from pyscratch import losses
@@ -71,7 +73,7 @@ class NegativeBinomial(ShapedHead, losses.NegativeBinomial):
     def _empty_at(self, z, mean, r, slopes, bends):
         log_mean = self._map.log_mean(z)
         z = np.minimum(np.maximum(z, -1e308), 1e308)  # what is infinite, or 0, becomes so large, or small
-        tiny, huge = 0 * z + 5e-324, 0 * z + 1e300
+        tiny, huge = 0 * z + 5e-324, 0 * z + (math.inf if z.dtype == object else 1e300)  # many digits need no limit
         mean, r = np.minimum(np.maximum(mean, tiny), 1e8 * huge), np.minimum(np.maximum(r, tiny), huge)
         x = np.where(mean / r == 0, 0 * mean + 1e-300, mean / r)
         log_p, log_q = self._log_shares(z, mean, r)
