@@ -190,9 +190,10 @@ APART GammaRatio gamma_ratio(V a, V b)
     if (any_lane(near)) {
         V c = a + b, a1 = a + C(1), a2 = a + C(2), c1 = c + C(1), c2 = c + C(2);
         V shift = b * vlog1p(C(3) / a) - log_called((c / a) * (c1 / a1) * (c2 / a2));
-        V sum = C(1) / c + a * (C(1) / (a1 * c1) + C(1) / (a2 * c2)) + a / m;
+        V sum = (C(3) - b) / c + (a * (C(1) - b) - (C(1) + b)) / (a1 * c1)    /* of 1/c, a/(a1 c1), a/(a2 c2), each - 1/m */
+              - (a * (C(1) + b) + C(2) * b + C(4)) / (a2 * c2);
         log = log + select(near, shift, C(0));
-        slope = select(near, fma_(b, sum - C(1), slope), slope);
+        slope = select(near, fma_(b, sum / m, slope), slope);
     }
     return (GammaRatio){log, slope};
 }

@@ -51,6 +51,11 @@ APART Student student_of(V r, Scale s, V v, V log_v)
         l = select(far, g.softplus, l), q = select(far, exp_called(log_q), q), wide = q > C(1);
     }
     V pull = select(wide, (v + C(1)) * share / r, product(u, C(1) + C(1) / v) * p * s.inverse * s.extra);
+    if (any_lane(far)) {                         /* where u / v or u^2 overflows and q does not: (v + 1) q p / |r| */
+        V log_r = log_called(abs_(r)), log_more = select(v > LARGEST, log_v, log1p_called(v));
+        V part = exp_called(log_more + C(2) * (log_r - s.log_scale) - log_v - l - log_r);
+        pull = select(both(far, negate(wide)), select(r > C(0), part, -part), pull);
+    }
     V score = select(wide, p - v * share, p * (C(1) - u) * (C(1) + u));
     return (Student){.r = r, .u = u, .u2 = u2, .q = q, .p = p, .share = share, .log1p = l,
                      .tiny = q < C(REAL_EPSILON / 2), .wide = wide, .pull = pull, .score = score,
@@ -83,7 +88,7 @@ INLINE Point student_t(Obs o)
  * u^2 - weight are each of the order of 1 / v; second derivative bend + share (1 + score) / 2 + gradient. As v grows
  * they go to g and -g, g = ((u^2 - 1)^2 - 2) / (4 v), which does not underflow where v overflows. */
 typedef struct { V first, second; } ByLogDf;
-INLINE ByLogDf student_by_log_df(Student t, Scale f, V climb, V bend)
+INLINE ByLogDf student_by_log_df(Student t, Scale s, Scale f, V climb, V bend)
 {
     V v = f.scale, share = t.share, small = select(t.tiny, C(-0.5) * product(t.u2, t.q), v * log1pmx_called(t.q));
     V near = small + product(share, (t.u - C(1)) * (t.u + C(1))), lead = t.log1p - share;
@@ -93,8 +98,9 @@ INLINE ByLogDf student_by_log_df(Student t, Scale f, V climb, V bend)
     ByLogDf d = {times(f.slope, first), select(t.wide, C(0.5) * large + steep(f) * bend - f.curve * climb, usual)};
     Mask endless = both(negate(t.wide), either(both(t.tiny, v > LARGEST), v > C(REAL_MAX)));
     if (any_lane(endless)) {
-        V root = exp_called(C(-0.5) * f.log_scale), b = product(t.u2 - C(1), root);
-        V limit = C(0.25) * (b * b - C(2) * root * root);
+        V root = exp_called(C(-0.25) * f.log_scale), u = product(t.r * root, s.inverse) * s.extra;  /* of v: 4th root */
+        V b = (u - root) * (u + root), square = root * root;
+        V limit = C(0.25) * (b * b - C(2) * square * square);
         d.first = select(endless, f.slope * limit, d.first);
         d.second = select(endless, (f.bend - steep(f)) * limit, d.second);
     }
@@ -111,7 +117,7 @@ INLINE Point student_t_df(Obs o)
     GammaRatio rise = student_rise(C(0.5) * v, f.log_scale - C(0.69314718055994530942));
     StudentInformation i = {C(0), C(0)};
     if (o.want & (CURVATURE | FISHER)) i = student_information(v);
-    ByLogDf d = student_by_log_df(t, f, rise.slope, i.bend);
+    ByLogDf d = student_by_log_df(t, s, f, rise.slope, i.bend);
     Point p = student_t_at(o, s, v, t);
     p.param[2] = v, p.nll = p.nll - rise.log, p.grad[2] = d.first;
     if (o.want & (CURVATURE | FISHER)) {
