@@ -124,6 +124,14 @@ INLINE void stream_end(void)                                    /* before anothe
 /* ---- bits ---- */
 INLINE I as_int(V x) { I n; memcpy(&n, &x, sizeof n); return n; }
 INLINE V as_real(I n) { V x; memcpy(&x, &n, sizeof x); return x; }
+INLINE I shift_left(I n, int bits)                              /* of a negative plain integer C does not define it */
+{
+#if defined(ISA_SCALAR)
+    return (ireal)((ureal)n << bits);
+#else
+    return n << (ireal)bits;
+#endif
+}
 INLINE I shift_right(I n, int bits)                             /* fills with zeros: AVX2 has no other shift of int64 */
 {
 #if defined(ISA_SCALAR)

@@ -317,7 +317,8 @@ INLINE SinCos vsincos(V x)
     V c = fma_(w * w, poly(w, cosine, sizeof cosine / sizeof(real)), fma_(C(-0.5), w, C(1)));
     I quadrant = as_int(shifted), bit = as_int(C(-0.0));
     Mask odd = (quadrant & isplat(1)) == isplat(1);
-    I sin_sign = (quadrant << (REAL_BITS - 2)) & bit, cos_sign = ((quadrant + isplat(1)) << (REAL_BITS - 2)) & bit;
+    I sin_sign = shift_left(quadrant, REAL_BITS - 2) & bit;
+    I cos_sign = shift_left(quadrant + isplat(1), REAL_BITS - 2) & bit;
     return (SinCos){as_real(as_int(select(odd, c, s)) ^ sin_sign), as_real(as_int(select(odd, s, c)) ^ cos_sign)};
 }
 #endif

@@ -71,7 +71,7 @@ INLINE ExpParts exp_parts(V x, V tail, int bias)                /* of x + tail, 
     V bend = fma_(r2 * r2, poly(r, exp_table + 2, sizeof exp_table / sizeof(real) - 2), lead);
     return (ExpParts){n, bend, high + bend, as_int(shifted)};
 }
-INLINE V power_of_two(I biased) { return as_real(biased << MANTISSA); }
+INLINE V power_of_two(I biased) { return as_real(shift_left(biased, MANTISSA)); }
 
 INLINE V vexp(V x)
 {

@@ -99,8 +99,10 @@ INLINE ByLogDf student_by_log_df(Student t, Scale s, Scale f, V climb, V bend)
     Mask endless = both(negate(t.wide), either(both(t.tiny, v > LARGEST), v > C(REAL_MAX)));
     if (any_lane(endless)) {
         V root = exp_called(C(-0.25) * f.log_scale), u = product(t.r * root, s.inverse) * s.extra;  /* of v: 4th root */
-        V b = (u - root) * (u + root), square = root * root;
-        V limit = C(0.25) * (b * b - C(2) * square * square);
+        V far = exp_called(log_called(abs_(t.r)) - s.log_scale - C(0.25) * f.log_scale);
+        u = select(root < C(REAL_MIN), far, u);
+        V half = C(0.5) * (u - root) * (u + root), square = root * root;
+        V limit = half * half - C(0.5) * square * square;
         d.first = select(endless, f.slope * limit, d.first);
         d.second = select(endless, (f.bend - steep(f)) * limit, d.second);
     }
