@@ -53,7 +53,7 @@ APART Student student_of(V r, Scale s, V v, V log_v)
     V pull = select(wide, (v + C(1)) * share / r, product(u, C(1) + C(1) / v) * p * s.inverse * s.extra);
     if (any_lane(far)) {                         /* where u / v or u^2 overflows and q does not: (v + 1) q p / |r| */
         V log_r = log_called(abs_(r)), log_more = select(v > LARGEST, log_v, log1p_called(v));
-        V part = exp_called(log_more + C(2) * (log_r - s.log_scale) - log_v - l - log_r);
+        V part = exp_called(log_more + log_r - C(2) * s.log_scale - log_v - l);
         pull = select(both(far, negate(wide)), select(r > C(0), part, -part), pull);
     }
     V score = select(wide, p - v * share, p * (C(1) - u) * (C(1) + u));
