@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import pyscratch as ps
-from pyscratch import _native, _plan, losses, reference
+from pyscratch import _data, _native, _plan, losses, reference
 from pyscratch._checks import columns
 from pyscratch.diagnostics import coverage, crps, gain, pit, summary
 
+needs_c = pytest.mark.skipif(not BOTH, reason="the C kernels are not built")
 each_module = pytest.mark.parametrize("module", MODULES, ids=module_id)
 
 
@@ -61,11 +62,16 @@ def mixed(module, rows=40, dtype=np.float64):
 # ---- the bits of the heads ----
 
 
-@pytest.mark.skipif(not BOTH, reason="the C kernels are not built")
+@needs_c
 @each_combination
 def test_every_head_returns_its_own_bits(examples, isa, dtype):
     heads = heads_of(examples)
-    loss, each = ps.Product(heads), drawn(heads, 37, seeded("bits", name_of_all(examples)), dtype)
+    for rows in (0, 1, 37):
+        loss, each = ps.Product(heads), drawn(heads, rows, seeded("bits", name_of_all(examples)), dtype)
+        check_bits(heads, loss, each)
+
+
+def check_bits(heads, loss, each):
     z, y = joined(loss, each)
     found = {name: columns(ask(loss, z, y, name)) if name != "params" else None for name in ALL_OUTPUTS}
     total, link = 0, loss.link(z)
@@ -85,7 +91,7 @@ def test_every_head_returns_its_own_bits(examples, isa, dtype):
     assert np.array_equal(grad, found["grad"])
 
 
-@pytest.mark.skipif(not BOTH, reason="the C kernels are not built")
+@needs_c
 @each_combination
 def test_library_and_reference_agree(examples):
     ours, its = ps.Product(heads_of(examples)), reference.Product(heads_of(examples, 1))
@@ -104,6 +110,39 @@ def test_many_rows_have_the_same_sum(module):
     loss, z, y, each = mixed(module, 20000)
     alone = [part.head.nll(*own, reduction="sum") for part, own in zip(loss.parts, each, strict=True)]
     assert loss.nll(z, y, reduction="sum") == sum(alone)
+
+
+@needs_c
+def test_rows_that_are_longer_than_a_block(dtype):
+    """They are read where they are, and only their labels are copied."""
+    rng = seeded("long")
+    loss = ps.Product([(ps.Gaussian(), 2), (ps.Categorical(), 9000), (ps.Poisson(), 8192)])
+    z = rng.normal(size=(3, loss.width())).astype(dtype)
+    y = loss.join(rng.normal(size=(3, 2)), rng.integers(0, 9000, 3), rng.integers(0, 9, (3, 8192))).astype(dtype)
+    value, grad = loss.nll_and_grad(z, y, reduction="sum")
+    total = 0.0
+    for part, own in zip(loss.parts, loss.split(y), strict=True):
+        alone, its = part.head.nll_and_grad(
+            z[:, part.logits], own.astype(dtype) if own.ndim > 1 else own, reduction="sum"
+        )
+        total += alone
+        assert np.array_equal(grad[:, part.logits], its)
+    assert value == total
+
+
+@needs_c
+def test_c_takes_all_heads_together(monkeypatch):
+    """Value and gradient are one call; only a head that refuses is asked by itself. Threads change nothing."""
+    loss, z, y, _ = mixed(ps, 20000)
+    before, found = ps.threads(), []
+    monkeypatch.setattr(ps.Product, "_taken", lambda *given: pytest.fail("the heads are asked one by one"))
+    try:
+        for count in (1, 2):
+            ps.set_threads(count)
+            found.append((*loss.nll_and_grad(z, y), loss.bind(z, y).nll()))
+    finally:
+        ps.set_threads(before)
+    assert found[0][0] == found[1][0] == found[0][2] and np.array_equal(found[0][1], found[1][1])
 
 
 @each_module
@@ -178,14 +217,20 @@ def test_an_evaluation_has_the_bits_of_the_methods(module):
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none", "total"])
 def test_a_bound_product_reads_its_buffers(module, reduction):
     loss, z, y, _ = mixed(module)
-    given = {"weights": np.arange(len(z)) % 3.0, "offset": np.full((len(z), loss.outputs(loss.width())), 0.25)}
-    call = loss.bind(z, y, **given, reduction=reduction)
-    for _ in range(2):
-        value, grad = call.nll_and_grad()
-        expected, its = loss.nll_and_grad(z, y, **given, reduction=reduction)
-        assert np.array_equal(value, expected) and np.array_equal(grad, its)
-        assert np.array_equal(call.nll(), expected) and np.array_equal(call.grad(), its)
-        z += 0.125
+    weights, offset = np.arange(len(z)) % 3.0, np.full((len(z), loss.outputs(loss.width())), 0.25)
+    for given in ({}, {"weights": weights}, {"weights": weights, "offset": offset}):
+        call = loss.bind(z, y, **given, reduction=reduction)
+        for _ in range(2):
+            value, grad = call.nll_and_grad()
+            expected, its = loss.nll_and_grad(z, y, **given, reduction=reduction)
+            assert np.array_equal(value, expected) and np.array_equal(grad, its)
+            assert np.array_equal(call.nll(), expected) and np.array_equal(call.grad(), its)
+            z += 0.125
+    loss, z, y = module.Product([module.Poisson(), module.Poisson(link="sqrt")]), np.ones((3, 2)), np.ones((3, 2))
+    call = loss.bind(z, y)
+    z[2, 1] = -1
+    with pytest.raises(ValueError, match=r"heads\[1\], .*logits\[2\] = .*first logit > 0"):
+        call.nll()
 
 
 @each_module
@@ -506,17 +551,103 @@ def test_a_stream_of_batches_takes_the_same_steps(module):
     assert np.array_equal(nets[0].values, nets[1].values)
 
 
-@pytest.mark.skipif(not BOTH, reason="the C kernels are not built")
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_an_epoch_has_the_bits_of_single_layers(dtype, monkeypatch):
+# ---- epochs in C ----
+
+
+def plans(loss, X, y, dtype, optimizer, batch_size=32, hidden=8, **data):
+    """(network, plan) through Python, and the same through C."""
+    for kind in (_plan.Plan, _plan.EpochPlan):
+        body = [ps.Dense(X.shape[1], hidden), ps.ReLU(), ps.Dense(hidden, loss.width())]
+        net = ps.Network(body, loss, rng=0, dtype=dtype)
+        net._take(optimizer)
+        rows = _data.rows(net, X, y, **data)
+        net.layers[-1].b = loss._valid_logits(net.width) if optimizer.learning_rate < 1e-5 else net.layers[-1].b
+        yield net, kind(net, rows, batch_size, optimizer, list(net._slots.values()))
+
+
+def same_steps(made, rel, epochs=3):
+    (one, first), (other, second) = made
+    before = one.values.copy()
+    for epoch in range(epochs):
+        order = np.random.default_rng(epoch).permutation(first.used)
+        totals = first.epoch(order), second.epoch(order)
+        assert np.array_equal(one.values, other.values) and not np.array_equal(one.values, before)
+        assert totals[0].sum == pytest.approx(totals[1].sum, rel=rel) and totals[0].weight == totals[1].weight
+    assert one.steps == other.steps > 0
+
+
+@needs_c
+@each_combination
+def test_every_head_takes_the_same_steps_in_c(examples, isa, dtype):
+    """So does a head that refuses most logits: with a small rate it stays where they are valid."""
+    heads = heads_of(examples)
+    loss = ps.Product([pair for pair in heads if not pair[0]._ignores])
+    each = [
+        own for own, pair in zip(drawn(heads, 50, seeded("epochs"), dtype), heads, strict=True) if not pair[0]._ignores
+    ]
+    _, y = joined(loss, each)
+    X = 1e-3 * seeded("X").normal(size=(50, 5))
+    made = list(plans(loss, X, y.astype(dtype), dtype, ps.Adam(1e-6), 16))
+    same_steps(made, 1e-5 if dtype == np.float32 else 1e-12)
+
+
+@needs_c
+@pytest.mark.parametrize("batch_size", [1, 7, 120])
+def test_weights_and_offset_take_the_same_steps_in_c(batch_size, dtype):
     X, y, loss = problem(ps)
-    rng, values = seeded("epoch"), []
-    given = {"weights": rng.integers(0, 3, 120), "offset": 0.1 * rng.normal(size=(120, 5)), "validation": 0.2}
+    rng = seeded("epoch")
+    weights = rng.integers(0, 3, 120)
+    y[weights == 0] = np.nan
+    data = {"weights": weights, "offset": 0.1 * rng.normal(size=(120, 5))}
+    for given in ({}, {"weights": weights}, data):
+        targets = y if given else np.where(np.isnan(y), 1.0, y)
+        made = list(plans(loss, X, targets, dtype, ps.SGD(0.02, momentum=0.5), batch_size, **given))
+        same_steps(made, 1e-5 if dtype == np.float32 else 1e-13)
+
+
+@needs_c
+def test_what_trains_in_c(monkeypatch):
+    X, y, loss = problem(ps)
+    kinds = []
+    monkeypatch.setattr(_plan.EpochPlan, "_bind", lambda plan, *given: kinds.append("C"))
+    monkeypatch.setattr(_plan.Plan, "_bind", lambda plan, *given: kinds.append("Python"))
+    ignoring = ps.Product([ps.Poisson(), (ps.Categorical(ignore_index=-100), 3), ps.HeteroscedasticGaussian()])
+    for head, body in [
+        (loss, [ps.Dense(4, 6)]),
+        (ignoring, [ps.Dense(4, 6)]),
+        (loss, [ps.Dense(4, 6), type("Mine", (ps.Tanh,), {})()]),
+    ]:
+        net = ps.Network(body, head, rng=0)
+        net._take(ps.Adam())
+        _plan.prepare(net, _data.rows(net, X, y), 8, ps.Adam(), list(net._slots.values()))
+    assert kinds == ["C", "Python", "Python"]
+
+
+@needs_c
+def test_a_batch_that_a_head_refuses_changes_nothing():
+    """Logits leave the domain of the second head in the third batch: an error that names it, on both paths."""
+    X = np.ones((40, 1))
+    X[30] = -3.0
+    loss = ps.Product([ps.Gaussian(), ps.Poisson(link="sqrt")])
+    y = np.ones((40, 2))
+    for layers in ([ps.Dense(1, 2)], [ps.Dense(1, 2), type("Mine", (ps.Dense,), {})(2, 2)]):
+        net = ps.Network(layers, loss, rng=0)
+        for layer in net.layers:
+            layer.W, layer.b = np.eye(*layer.W.shape) if layer.n_in == 2 else np.ones((1, 2)), np.zeros(2)
+        with pytest.raises(ValueError, match=r"heads\[1\], Poisson\(link='sqrt'.*logits\[10\] = .*first logit > 0"):
+            net.fit(X, y, batch_size=20, shuffle=False, start=False, optimizer=ps.SGD(1e-9), epochs=2)
+        assert net.steps == 1
+
+
+@needs_c
+def test_a_fit_in_c_is_a_fit_in_python(monkeypatch, dtype):
+    X, y, loss = problem(ps)
+    values = []
     for native in (True, False):
         if not native:
             monkeypatch.setattr(_plan, "is_native", lambda layer: False)
         net = ps.Network([ps.Dense(4, 8), ps.ReLU(), ps.Dense(8, 6)], loss, rng=0, dtype=dtype)
-        history = net.fit(X, y, **given, epochs=3, batch_size=32, optimizer=ps.Adam(0.01))
+        history = net.fit(X, y, epochs=3, batch_size=32, optimizer=ps.Adam(0.01), validation=0.2)
         values.append((net.values, history.validation_nll, history.nll))
     assert np.array_equal(values[0][0], values[1][0]) and values[0][1] == values[1][1]
     np.testing.assert_allclose(values[0][2], values[1][2], rtol=1e-6 if dtype == np.float32 else 1e-13)

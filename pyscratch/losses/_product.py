@@ -1,6 +1,7 @@
 """Several heads side by side on one body."""
 
 from contextlib import contextmanager
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -216,13 +217,17 @@ class Product(Loss):
         self, rows, outputs, width, z, offset, kind, y, weights, scale=1.0, value=False, nll=None, grad=None,
         block=False, **outs,
     ):  # fmt: skip
+        z = z.reshape(rows, width)
+        if self._c_parts and y is not None and not outs:
+            moved = z if offset is None else self._shifted(z, offset)
+            status, total = _native.product(self._c_parts, rows, width, moved, y, weights, scale, value, nll, grad)()
+            if not status:
+                return total  # else the head that refuses is asked below, and says why
         outs = {name: array for name, array in {"grad": grad, **outs}.items() if array is not None}
         total, each = 0.0, None if nll is None else np.empty_like(nll)
-        for array in [] if nll is None else [nll]:
+        for array in outs.values() if block else [] if nll is None else [nll]:
             array[...] = 0
-        for array in outs.values() if block else ():
-            array[...] = 0
-        for part, *given in self._taken(z.reshape(rows, width), offset, y, weights):
+        for part, *given in self._taken(z, offset, y, weights):
             with self._naming(part):
                 if block:
                     self._whole(part, *given, outs)
@@ -231,6 +236,13 @@ class Product(Loss):
             if nll is not None:
                 nll += each
         return total if value else None
+
+    @cached_property
+    def _c_parts(self):
+        """The heads as C takes them together; a label that is ignored needs weights of its head's own."""
+        if any(part.head._ignores for part in self.parts):
+            return ()
+        return _native.product_parts([(part.head, part.head.outputs(part.width), part.width) for part in self.parts])
 
     def _taken(self, z, offset, y, weights):
         """Of every head: its `Part`, then logits, offset, y and weights as its own hooks take them."""
@@ -264,12 +276,20 @@ class Product(Loss):
             own[...] = part.head.fisher(z, **given) if name == "fisher" else part.head.curvature(z, y, **given)
 
     def _bind(self, rows, outputs, width, z, offset, kind, y, weights, scale, nll, grad):
-        given = (rows, outputs, width, z, offset, kind, y, weights, scale)
-        return (
-            lambda: self._head(*given, True, nll),
-            lambda: self._head(*given, False, None, grad),
-            lambda: self._head(*given, True, nll, grad),
-        )
+        def prepared(value, nll, grad):
+            def usual():
+                return self._head(rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad)
+
+            def call():
+                status, total = run()
+                return usual() if status else total
+
+            if not self._c_parts or offset is not None:
+                return usual
+            run = _native.product(self._c_parts, rows, width, z, y, weights, scale, value, nll, grad)
+            return call
+
+        return prepared(True, nll, None), prepared(False, None, grad), prepared(True, nll, grad)
 
     def _offset(self, z, offset, rows, outputs):
         return z, (None if offset is None else _checks.offset(offset, rows, outputs, z.dtype))

@@ -9,3 +9,4 @@ class Product(losses.Product):
 
     _families = families
     _weigh = NumpyHead._weigh
+    _c_parts = ()
