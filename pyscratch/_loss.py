@@ -229,6 +229,14 @@ class Loss:
             )
         return width // blocks
 
+    def _mean_columns(self, width):
+        """How many columns the mean has: of classes one for each."""
+        return width if self.target == _native.LABELS else self.outputs(width)
+
+    def _offset_columns(self, width):
+        """How many columns an offset has: of classes one for each logit."""
+        return width if self.target == _native.LABELS else self.outputs(width)
+
     def _y_columns(self, outputs):
         return outputs if self.target == _native.REALS else 2 * outputs
 

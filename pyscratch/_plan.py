@@ -225,6 +225,8 @@ class UserLoss:
     def outputs(self, width):
         return self.loss.outputs(width) if hasattr(self.loss, "outputs") else 1
 
+    _offset_columns = outputs
+
     def _target(self, y, rows, outputs, width, dtype):
         y = _checks.real_array("y", y)
         if y.shape[:1] != (rows,):

@@ -29,7 +29,7 @@ class Joint(Distribution):
         )
 
     def _mine(self, part):
-        return self.offset if np.ndim(self.offset) == 0 else np.reshape(self.offset, (len(self), -1))[:, part.mean]
+        return self.offset if np.ndim(self.offset) == 0 else np.reshape(self.offset, (len(self), -1))[:, part.offset]
 
     @property
     def mode(self):

@@ -183,7 +183,7 @@ def test_weights_and_offset_are_those_of_every_head(module, dtype):
     rows, total = loss.nll(z, y, weights=weights, offset=offset, reduction="none"), 0
     value, grad = loss.nll_and_grad(z, y, weights=weights, offset=offset)
     for part, own in zip(loss.parts, each, strict=True):
-        given = {"weights": weights, "offset": offset[:, part.mean]}
+        given = {"weights": weights, "offset": offset[:, part.offset]}
         total = total + part.head.nll(*own, **given, reduction="none")
         assert np.array_equal(grad[:, part.logits], part.head.grad(*own, **given))
         moment = loss.mean(z, offset=offset)[:, part.mean]

@@ -19,7 +19,8 @@ class Part(NamedTuple):
     outputs: int
     logits: slice
     y: slice
-    mean: slice  # also of variance and offset
+    mean: slice  # also of the variance
+    offset: slice
 
     @property
     def width(self):
@@ -41,7 +42,7 @@ class Product(Loss):
         numbers (rows of probabilities have no place). ``loss.join(counts, positions, labels)`` makes it from what the
         heads take by themselves, ``loss.split(y)`` is the way back.
     mean, variance, offset: (n, columns), d columns of most heads and K of Categorical. An offset is added to each
-        head's first block of logits; leave the columns of the others 0.
+        head's first block of logits: 0 where a head is to have none.
     weights: of rows. Class weights multiply the terms of their head and do not count in Σ w, and a label of
         ``ignore_index`` leaves the other heads of its row alone.
 
@@ -61,13 +62,13 @@ class Product(Loss):
         if not heads:
             raise ValueError("Product needs at least one head")
         heads = tuple(self._pair(index, given) for index, given in enumerate(heads))
-        parts, ends = [], (0, 0, 0)
+        parts, ends = [], (0, 0, 0, 0)
         for index, (head, outputs) in enumerate(heads):
             with _blaming(f"heads[{index}], {head!r}"):
                 width = head.width(outputs)
                 d = head.outputs(width)
-            labels = head.target == _native.LABELS
-            starts, counts = ends, (width, 1, width) if labels else (width, head._y_columns(d), d)
+                targets = 1 if head.target == _native.LABELS else head._y_columns(d)
+                starts, counts = ends, (width, targets, head._mean_columns(width), head._offset_columns(width))
             ends = tuple(start + count for start, count in zip(starts, counts, strict=True))
             parts.append(Part(head, outputs, *map(slice, starts, ends)))
         vars(self).update(parts=tuple(parts), _ends=ends)
@@ -98,7 +99,7 @@ class Product(Loss):
         """The same with other heads: ``change(part)`` for each."""
         return type(self)([(change(part), part.outputs) for part in self.parts])
 
-    @property
+    @cached_property
     def plain(self):
         """The likelihood by itself, without class weights and smoothing."""
         return self._with(lambda part: part.head.plain)
@@ -140,6 +141,9 @@ class Product(Loss):
 
     def _y_columns(self, outputs):
         return self._ends[1]
+
+    def _offset_columns(self, width):
+        return self._ends[3]
 
     def _block_outputs(self, width):
         return 1
@@ -248,7 +252,7 @@ class Product(Loss):
         """Of every head: its `Part`, then logits, offset, y and weights as its own hooks take them."""
         for part in self.parts:
             head, own = part.head, None if y is None else self._own(part, y, weights)
-            mine = None if offset is None else np.ascontiguousarray(offset[:, part.mean])
+            mine = None if offset is None else np.ascontiguousarray(offset[:, part.offset])
             logits = np.ascontiguousarray(z[:, part.logits])
             logits, mine = head._offset(logits, mine, len(z), head.outputs(part.width))
             yield part, logits, mine, own, head._row_weights(weights, own, len(z), z.dtype)
@@ -292,11 +296,11 @@ class Product(Loss):
         return prepared(True, nll, None), prepared(False, None, grad), prepared(True, nll, grad)
 
     def _offset(self, z, offset, rows, outputs):
-        return z, (None if offset is None else _checks.offset(offset, rows, outputs, z.dtype))
+        return z, (None if offset is None else _checks.offset(offset, rows, self._ends[3], z.dtype))
 
     def _shifted(self, z, offset):
         parts = self.parts
-        return np.concatenate([p.head._shifted(z[:, p.logits], offset[:, p.mean]) for p in parts], axis=1)
+        return np.concatenate([p.head._shifted(z[:, p.logits], offset[:, p.offset]) for p in parts], axis=1)
 
     def _named(self, flat):
         return tuple(part.head._named(np.ascontiguousarray(flat[:, part.logits])) for part in self.parts)
@@ -336,15 +340,17 @@ class Product(Loss):
         return self._constants("best_constant", y, weights, offset, width)
 
     def _constants(self, which, y, weights, offset, width):
-        rows, columns = len(y), self.outputs(self.width() if width is None else width)
-        y, _ = self._target(y, rows, columns, width, F64)
+        if width is not None:
+            self.outputs(width)
+        rows = len(y)
+        y, _ = self._target(y, rows, None, None, F64)
         weights = None if weights is None else _checks.weights(weights, rows, F64)
-        offset = None if offset is None else _checks.offset(offset, rows, columns, F64)
+        offset = None if offset is None else _checks.offset(offset, rows, self._ends[3], F64)
         found = []
         for part in self.parts:
             own, given = self._own(part, y, weights), {"weights": weights, "width": part.width}
-            if offset is not None and offset[:, part.mean].any():
-                given["offset"] = offset[:, part.mean]
+            if offset is not None and offset[:, part.offset].any():
+                given["offset"] = offset[:, part.offset]
             with self._naming(part):
                 found.append(getattr(part.head, which)(own, **given))
         return np.concatenate(found)
