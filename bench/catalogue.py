@@ -62,6 +62,18 @@ loss.grad(z, y)    # which way to move the logits: for a canonical pair with φ 
 ```
 
 An object of your own with these three methods trains in a `Network` like the built-in ones.
+
+## Several targets
+
+Given the logits the outputs of a head are independent, and so are heads beside each other: their nll are added, and
+each has the gradient that it has alone, in its own columns. That is a loss for several tasks that share a body:
+
+```python
+loss = ps.Product([ps.Poisson(), (ps.Gaussian(), 3), (ps.Categorical(), 10)])     # a count, a position, a class
+net = ps.Network([ps.Dense(9, 64), ps.Tanh(), ps.Dense(64, loss.width())], loss)
+net.fit(X, loss.join(counts, positions, labels))
+net.distribution(X).parts[0].interval(0.9)                                        # of the counts
+```
 """
 
 

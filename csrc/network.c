@@ -31,6 +31,14 @@ static size_t output_bytes(const ps_plan *p, const ps_stage *s)
     return lines(p->batch * s->n_out * bytes_of(p->real));
 }
 
+/* Of one row of y. */
+static size_t y_bytes(const ps_plan *p)
+{
+    size_t columns = 0;
+    for (size_t i = 0; i < p->parts; i++) columns += target_columns(&p->part[i]);
+    return p->parts ? columns * bytes_of(p->real) : target_bytes(&p->head);
+}
+
 static char *take(char **at, size_t bytes)
 {
     char *here = *at;
@@ -71,7 +79,7 @@ static Arena whole_arena(const ps_plan *p, char *start)
     char *at = start + a.bytes;
     a.offset_columns = p->offset_everywhere ? p->head.width : p->head.outputs;
     a.x = take(&at, p->batch * p->n_in * a.real);
-    a.y = take(&at, p->batch * target_bytes(&p->head));
+    a.y = take(&at, p->batch * y_bytes(p));
     a.weights = take(&at, p->head.weights ? p->batch * a.real : 0);
     a.offset = take(&at, p->head.offset ? p->batch * a.offset_columns * a.real : 0);
     a.outputs = take(&at, sizes_of(p, a.table).outputs);
@@ -108,11 +116,15 @@ static int bad_body(const ps_plan *p)
 
 static int bad_rows(const ps_plan *p)
 {
+    const Table *table = active_table(p->real);
     ps_call c = p->head;
     double total[2];
     c.z = p->X, c.total = total, c.rows = p->batch;
+    if (!p->X || !p->order || c.z_row || c.y_row) return 1;
+    if (p->offset_everywhere) c.offset = NULL;
+    if (p->parts) return bad_product(&c, p->parts, p->part, table);
     if (c.target_kind < PS_REALS || c.target_kind > PS_PAIRS || !c.options) return 1;
-    return !p->X || !p->order || bad_head(&c, active_table(p->real));
+    return bad_head(&c, table);
 }
 
 static int bad_optimizer(const ps_plan *p)
@@ -136,20 +148,6 @@ static int out_of_range(const ps_plan *p, const int64_t *order, size_t count)
     int bad = 0;
     for (size_t i = 0; i < count; i++) bad |= (uint64_t)order[i] >= p->rows;
     return bad;
-}
-
-/* In pieces of a constant size, the last of which overlaps the one before: a call of memcpy costs more than a row. */
-static inline void copy_row(char *to, const char *from, size_t bytes)
-{
-    enum { PIECE = 16 };
-    size_t i = 0;
-    if (bytes == sizeof(float)) memcpy(to, from, sizeof(float));
-    else if (bytes == sizeof(double)) memcpy(to, from, sizeof(double));
-    else if (bytes < PIECE) memcpy(to, from, bytes);
-    else {
-        for (; i + PIECE <= bytes; i += PIECE) memcpy(to + i, from + i, PIECE);
-        if (i < bytes) memcpy(to + bytes - PIECE, from + bytes - PIECE, PIECE);
-    }
 }
 
 static void take_words(const void *from, const int64_t *order, size_t count, void *to)
@@ -234,14 +232,16 @@ static void add_offset(int real, size_t count, void *z, const void *offset)
 static int loss(const ps_plan *p, const Arena *a, const int64_t *order, size_t count, char *z, double *value)
 {
     double total[2], base = 0;                   /* total: it is wanted, the kernels add to *value */
+    const Table *table = a->table;
     ps_call c = p->head;
     c.rows = count, c.z = z, c.grad = a->grad[0], c.total = total, c.flags = 0, c.bad_row = NULL;
     c.scale = 1.0 / ((double)count * p->mean_weight);
-    c.y = gathered(c.y, target_bytes(&c), order, count, a->y);
+    c.y = gathered(c.y, y_bytes(p), order, count, a->y);
     c.weights = gathered(c.weights, a->real, order, count, a->weights);
     c.offset = gathered(c.offset, a->offset_columns * a->real, order, count, a->offset);
     if (c.offset && p->offset_everywhere) add_offset(p->real, count * c.width, z, c.offset), c.offset = NULL;
-    int status = run_head(&c, &a->table->head[c.family], value, &base);
+    int status = p->parts ? run_product(&c, p->parts, p->part, table, value, NULL)
+                          : run_head(&c, &table->head[c.family], value, &base);
     return status != PS_OK || isfinite(*value) ? status : PS_NOT_FINITE;
 }
 

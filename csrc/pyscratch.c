@@ -23,9 +23,11 @@ static void move_out(void **p, size_t bytes) { if (*p) *p = (char *)*p + bytes; 
 static ps_call block_of(const ps_call *c, size_t first, size_t rows)
 {
     ps_call b = *c;
-    size_t real = bytes_of(c->real), logits = first * c->width * real, outputs = first * c->outputs * real;
+    size_t real = bytes_of(c->real), outputs = first * c->outputs * real;
+    size_t logits = first * (c->z_row ? c->z_row : c->width) * real;
+    size_t targets = first * (c->z_row ? c->y_row * real : target_bytes(c));
     b.rows = rows;
-    move(&b.z, logits), move(&b.offset, outputs), move(&b.y, first * target_bytes(c)), move(&b.weights, first * real);
+    move(&b.z, logits), move(&b.offset, outputs), move(&b.y, targets), move(&b.weights, first * real);
     move_out(&b.nll, first * real), move_out(&b.grad, logits), move_out(&b.params, logits);
     move_out(&b.mean, outputs), move_out(&b.variance, outputs);
     size_t second = logits * (c->flags & PS_BLOCK ? c->width : 1);
@@ -50,12 +52,63 @@ static Result run_rows(const ps_call *b, const HeadRow *row, int want)
     return r;
 }
 
+static double element(int real, const void *x, size_t i)
+{
+    return real == PS_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+static void copy_columns(size_t rows, size_t bytes, void *to, size_t to_row, const void *from, size_t from_row)
+{
+    for (size_t i = 0; i < rows; i++) copy_row((char *)to + i * to_row, (const char *)from + i * from_row, bytes);
+}
+
+/* A number that is no label becomes one that no head takes. */
+static void labels_from(const ps_call *b, int64_t *label)
+{
+    for (size_t i = 0; i < b->rows; i++) {
+        double y = element(b->real, b->y, i * b->y_row);
+        label[i] = fabs(y) < 0x1p53 && y == floor(y) ? (int64_t)y : -1;
+    }
+}
+
+static void add_to(int real, size_t count, void *sum, const void *x)
+{
+    if (real == PS_F32) for (size_t i = 0; i < count; i++) ((float *)sum)[i] += ((const float *)x)[i];
+    else for (size_t i = 0; i < count; i++) ((double *)sum)[i] += ((const double *)x)[i];
+}
+
+/* The kernels get a copy of columns; of a single row, which may be longer than a block, the row itself. */
+__attribute__((noinline)) static Result run_columns(const ps_call *b, const HeadRow *row, int want)
+{
+    double z[BLOCK_LOGITS], grad[BLOCK_LOGITS], nll[BLOCK_LOGITS];
+    union { double reals[2 * BLOCK_LOGITS]; int64_t labels[BLOCK_LOGITS]; } y;
+    size_t real = bytes_of(b->real), own = b->width * real, whole = b->z_row * real;
+    ps_call c = *b;
+    c.z_row = c.y_row = 0;
+    if (b->nll) c.nll = nll;
+    if (b->rows > 1) {
+        copy_columns(b->rows, own, z, own, b->z, whole);
+        copy_columns(b->rows, target_columns(b) * real, y.reals, target_columns(b) * real, b->y, b->y_row * real);
+        c.z = z, c.y = y.reals, c.grad = b->grad ? grad : NULL;
+    }
+    if (b->target_kind == PS_LABELS) labels_from(b, y.labels), c.y = y.labels;
+    Result r = run_rows(&c, row, want);
+    if (r.status == PS_OK && c.grad != b->grad) copy_columns(b->rows, own, b->grad, whole, grad, own);
+    if (r.status == PS_OK && b->nll) add_to(b->real, b->rows, b->nll, nll);
+    return r;
+}
+
+static Result run(const ps_call *b, const HeadRow *row, int want)
+{
+    return b->z_row ? run_columns(b, row, want) : run_rows(b, row, want);
+}
+
 static void run_block(void *context, size_t index)
 {
     Wave *w = context;
     size_t first = w->first + index * w->block, left = w->call->rows - first;
     ps_call b = block_of(w->call, first, left < w->block ? left : w->block);
-    w->result[index] = run_rows(&b, &w->row, w->want);
+    w->result[index] = run(&b, &w->row, w->want);
     w->result[index].bad += first;
 }
 
@@ -78,7 +131,7 @@ int run_head(const ps_call *c, const HeadRow *row, double *sum, double *base)
     size_t block = block_rows(c->width);
     int status = PS_OK;
     if (c->rows <= block) {                      /* no wave for a few rows: it would cost as much as they do */
-        Result r = run_rows(c, row, wanted(c));
+        Result r = run(c, row, wanted(c));
         return add_block(c, &r, sum, base);
     }
     Wave w = {.call = c, .row = *row, .want = wanted(c), .block = block};
@@ -99,9 +152,59 @@ int bad_head(const ps_call *c, const Table *table)
     return !c->y && (c->total || c->nll || c->grad || c->curvature);
 }
 
+int run_product(const ps_call *whole, size_t parts, const ps_call *part, const Table *table, double *total,
+                size_t *bad_part)
+{
+    ps_call c = *whole;
+    c.z_row = whole->width, c.y_row = 0;
+    for (size_t i = 0; i < parts; i++) c.y_row += target_columns(&part[i]);
+    if (c.nll) memset(c.nll, 0, c.rows * bytes_of(c.real));
+    for (size_t i = 0; i < parts; i++) {
+        double sum = 0, base = 0;
+        c.family = part[i].family, c.options = part[i].options, c.target_kind = part[i].target_kind;
+        c.outputs = part[i].outputs, c.width = part[i].width;
+        int status = run_head(&c, &table->head[c.family], &sum, &base);
+        if (status != PS_OK && bad_part) *bad_part = i;
+        if (status != PS_OK) return status;
+        *total += sum + base;
+        move(&c.z, c.width * bytes_of(c.real)), move_out(&c.grad, c.width * bytes_of(c.real));
+        move(&c.y, target_columns(&c) * bytes_of(c.real));
+    }
+    return PS_OK;
+}
+
+int bad_product(const ps_call *whole, size_t parts, const ps_call *part, const Table *table)
+{
+    size_t width = 0;
+    if (!parts || !part || !whole->z || !whole->y || whole->offset || wanted(whole) & MORE) return 1;
+    for (size_t i = 0; i < parts; width += part[i++].width) {
+        ps_call c = *whole;
+        c.family = part[i].family, c.outputs = part[i].outputs, c.width = part[i].width;
+        if (bad_head(&c, table) || !part[i].options) return 1;
+        int kind = part[i].target_kind;
+        if (kind != PS_REALS && kind != PS_LABELS && kind != PS_PAIRS) return 1;
+    }
+    return width != whole->width;
+}
+
+int ps_product(const ps_call *whole, size_t parts, const ps_call *part, size_t *bad_part)
+{
+    if (!whole || (whole->real != PS_F32 && whole->real != PS_F64)) return PS_BAD_CALL;
+    const Table *table = active_table(whole->real);
+    if (bad_product(whole, parts, part, table)) return PS_BAD_CALL;
+    double total = 0, weight = (double)whole->rows;
+    Control saved = enter_floating();
+    int status = PS_OK;
+    if (whole->weights) status = ps_weights(whole->real, whole->rows, whole->weights, &weight, whole->bad_row);
+    if (status == PS_OK) status = run_product(whole, parts, part, table, &total, bad_part);
+    leave_floating(saved);
+    if (status == PS_OK && whole->total) whole->total[0] = total, whole->total[1] = weight;
+    return status;
+}
+
 int ps_head_call(const ps_call *call)
 {
-    if (!call || (call->real != PS_F32 && call->real != PS_F64)) return PS_BAD_CALL;
+    if (!call || call->z_row || call->y_row || (call->real != PS_F32 && call->real != PS_F64)) return PS_BAD_CALL;
     if (call->target_kind < PS_REALS || call->target_kind > PS_PAIRS) return PS_BAD_CALL;
     const Table *table = active_table(call->real);
     if (bad_head(call, table)) return PS_BAD_CALL;
@@ -123,15 +226,10 @@ int ps_head(int family, const ps_options *options, int real, size_t rows, size_t
             void *curvature, void *fisher, size_t *bad_row)
 {
     return ps_head_call(&(ps_call){family, real, target_kind, flags, options, rows, outputs, width, z, offset, y, weights,
-                                   scale, total, nll, grad, params, mean, variance, curvature, fisher, bad_row});
+                                   scale, total, nll, grad, params, mean, variance, curvature, fisher, bad_row, 0, 0});
 }
 
 /* ---- checks of plain arrays ---- */
-
-static double element(int real, const void *x, size_t i)
-{
-    return real == PS_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
-}
 
 int ps_weights(int real, size_t rows, const void *weights, double *sum, size_t *bad_row)
 {

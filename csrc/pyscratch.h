@@ -52,6 +52,7 @@ typedef struct {
     void *curvature, *fisher;         /* (rows, width) diagonal of w d2nll/dz2, of its expectation; (rows, width, width)
                                        * with PS_BLOCK, which heads of K logits per row do not know                   */
     size_t *bad_row;                  /* smallest offending row when the status says so                               */
+    size_t z_row, y_row;              /* 0; set by ps_product: reals per row of the arrays whose columns z, grad and y are */
 } ps_call;
 
 /* nll includes the terms in y alone (log y!, log 2 pi / 2) only under PS_BASE. With z NULL only those terms are summed.
@@ -62,6 +63,10 @@ int ps_head(int family, const ps_options *options, int real, size_t rows, size_t
             int flags, double *total, void *nll, void *grad, void *params, void *mean, void *variance,
             void *curvature, void *fisher, size_t *bad_row);
 int ps_head_call(const ps_call *call);
+/* Several heads side by side, each with its own columns of z, grad and y, in order; a label is one of the reals of y.
+ * family, options, outputs, width and target_kind are theirs, all else is that of the whole, which has no offset and
+ * no outputs but total, nll and grad. A bad row is the first one of *bad_part, the first head that has any. */
+int ps_product(const ps_call *whole, size_t parts, const ps_call *part, size_t *bad_part);
 int ps_weights(int real, size_t rows, const void *weights, double *sum, size_t *bad_row);   /* checks and adds */
 int ps_finite(int real, size_t count, const void *x, size_t *bad_index);   /* PS_BAD_CALL at the first NaN or infinity */
 
@@ -127,6 +132,8 @@ typedef struct {
     const int64_t *order;             /* (used) the rows of this epoch; every `batch` of them are one step */
     ps_call head;                     /* family, options, outputs, width, target_kind; y, weights, offset of all rows */
     int offset_everywhere;            /* offset is (rows, width), added to all logits before the head */
+    const ps_call *part;              /* several heads side by side, as in ps_product; head is then the whole */
+    size_t parts;
     double mean_weight;               /* the gradient of a batch is sum of w g / (rows in it * mean_weight) */
     void *values, *gradients;         /* (parameters) */
     void *slot[2];                    /* (parameters) velocity, or NULL; m and v of Adam */

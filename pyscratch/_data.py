@@ -54,8 +54,7 @@ def offsets(net, offset, count, used=None):
     """The offset as a ready array (n, k) or None; finite, at least in the used rows."""
     if offset is None:
         return None
-    columns = net.width if getattr(net.loss, "target", None) == _native.LABELS else net.outputs
-    offset = _checks.offset(offset, count, columns, net.dtype)
+    offset = _checks.offset(offset, count, net.head._offset_columns(net.width), net.dtype)
     bad = not_finite(offset, used)
     if bad is not None:
         raise ValueError(f"offset[{bad[0]}] = {offset[bad]}: an offset must be finite")

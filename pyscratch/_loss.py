@@ -202,6 +202,11 @@ class Loss:
         """Between which numbers the first logit (of each output) must lie."""
         return self.domains.get(self.link.name, (-math.inf, math.inf))
 
+    def _valid_logits(self, width):
+        """A row of logits that the links take."""
+        low, high = self.domain
+        return np.full(width, 1.0 if low >= 0 else -1.0 if high <= 0 else 0.0)
+
     @property
     def plain(self):
         """The likelihood by itself, without options that act on training only (class weights, smoothing)."""
@@ -223,6 +228,14 @@ class Loss:
                 f"layer of width {self.width()}"
             )
         return width // blocks
+
+    def _mean_columns(self, width):
+        """How many columns the mean has: of classes one for each."""
+        return width if self.target == _native.LABELS else self.outputs(width)
+
+    def _offset_columns(self, width):
+        """How many columns an offset has: of classes one for each logit."""
+        return width if self.target == _native.LABELS else self.outputs(width)
 
     def _y_columns(self, outputs):
         return outputs if self.target == _native.REALS else 2 * outputs

@@ -162,6 +162,34 @@ def bind(loss, rows, outputs, width, z, offset, kind, y, weights, scale, nll, gr
     return prepared(**places, **value), prepared(**places, grad=keep[5]), prepared(**places, **value, grad=keep[5])
 
 
+def product_parts(heads):
+    """The `ps_call` array of several heads side by side, from (head, outputs, width) of each."""
+    each = [
+        {"family": head._row, "options": head._c_options, "target_kind": head.target, "outputs": d, "width": width}
+        for head, d, width in heads
+    ]
+    array = _new("ps_call[]", each)
+    _alive[array] = each
+    return array
+
+
+def whole_call(width, dtype, y, weights, offset=None, **more):
+    """The `ps_call` of several heads together, without rows and scale. It keeps the arrays alive."""
+    arrays = {"y": y, "weights": weights, "offset": offset, **more}
+    pointers = {name: _pointer(array) for name, array in arrays.items() if array is not None}
+    call = _new("ps_call *", {"real": dtype.itemsize >> 3, "width": width, "outputs": 1, **pointers})
+    _alive[call] = pointers
+    return call
+
+
+def product(parts, rows, width, z, y, weights, scale, value, nll, grad):
+    """Several heads side by side (`ps_product`), prepared: ``call()`` returns a status and, if ``value``, Σ w nll."""
+    call, total = whole_call(width, z.dtype, y, weights, z=z, nll=nll, grad=grad), _new(_PAIR)
+    call.rows, call.scale, call.flags, call.total = rows, scale, _BASE, total if value else NULL
+    count, run = len(parts), lib.ps_product
+    return lambda: (run(call, count, parts, NULL), total[0])
+
+
 def weigh(loss, weights):
     """Σ weights; a weight that is negative, infinite or NaN is an error that names its row."""
     total = _new(_NUMBER)
@@ -426,20 +454,20 @@ class TrainingPlan:
 
     ``stages`` are pairs of a layer with parameters (or None) and the name of the activation after it; ``call`` comes
     from `batch_call` on all rows; ``decayed`` holds (first, count) of each part of the values that weight decay acts
-    on; ``settings`` are further fields of the struct.
+    on; ``parts`` come from `product_parts`, where there are several heads; ``settings`` are more fields of the struct.
     """
 
-    def __init__(self, X, stages, call, values, gradients, slots, decayed, **settings):
+    def __init__(self, X, stages, call, values, gradients, slots, decayed, parts=(), **settings):
         rows, n_in = X.shape
         slot = [_pointer(array) for array in slots]
         self._decayed = _new("size_t[]", [number for part in decayed for number in part])
         self._stages, self._keep = _stage_array(stages, n_in)
-        self._keep += [call, _pointer(X), _pointer(values), _pointer(gradients), slot]
+        self._keep += [call, parts, _pointer(X), _pointer(values), _pointer(gradients), slot]
         fields = {
             "real": X.itemsize >> 3, "stages": len(self._stages), "stage": self._stages, "rows": rows, "n_in": n_in,
             "X": self._keep[-4], "head": call[0], "parameters": values.size, "values": self._keep[-3],
             "gradients": self._keep[-2], "slot": slot, "decayed": self._decayed, "decayed_parts": len(decayed),
-            **settings,
+            "part": parts or NULL, "parts": len(parts), **settings,
         }  # fmt: skip
         self._plan, self._next = _new("ps_plan *", fields), _new(_INDEX)
 

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from pyscratch import _checks, _native, layers, optimizers
+from pyscratch import _checks, _native, layers, losses, optimizers
+from pyscratch._data import Rows
 from pyscratch._loss import Loss, Total
 from pyscratch.schedules import Schedule
 
@@ -224,6 +225,8 @@ class UserLoss:
     def outputs(self, width):
         return self.loss.outputs(width) if hasattr(self.loss, "outputs") else 1
 
+    _offset_columns = outputs
+
     def _target(self, y, rows, outputs, width, dtype):
         y = _checks.real_array("y", y)
         if y.shape[:1] != (rows,):
@@ -285,13 +288,18 @@ def _bound(net):
     return all(map(is_native, net.layers)) and _hooked(loss) and type(loss)._head is _native.head
 
 
+def _joined(net):
+    """Whether the same holds for all heads of a product."""
+    return all(map(is_native, net.layers)) and type(net.head) is losses.Product and bool(net.head._c_parts)
+
+
 def prepare(net, rows, batch_size, optimizer, slots):
     """The `Plan` of a fit: in C if everything is ours."""
     if isinstance(optimizer, optimizers.LBFGS):
         from pyscratch._lbfgs import FullBatchPlan
 
         return FullBatchPlan(net, rows, batch_size, optimizer, slots)
-    ours = _bound(net) and type(optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.AdamW)
+    ours = (_bound(net) or _joined(net)) and type(optimizer) in (optimizers.SGD, optimizers.Adam, optimizers.AdamW)
     return (EpochPlan if ours else Plan)(net, rows, batch_size, optimizer, slots)
 
 
@@ -413,6 +421,27 @@ class Plan:
         self.update(net.steps, rate)
 
 
+def _head_calls(net, rows):
+    """The loss as a `ps_plan` has it: call, parts, whether the offset is of all logits; and the terms in y alone."""
+    loss, offset = net.head, rows.offset
+    few = np.zeros((1, net.width), net.dtype)  # to ask what the loss does with an offset
+    everywhere = offset is not None and loss._offset(few, offset[:1], 1, net.outputs)[0] is not few
+    call = _native.batch_call(loss, net.outputs, net.width, net.dtype, rows.kind, rows.y, rows.weights, offset)
+    return call, (), everywhere, _base(loss, rows, net.width)
+
+
+def _product_calls(net, rows):
+    """The same of several heads side by side."""
+    loss, offset, base = net.head, rows.offset, 0.0
+    if offset is not None:
+        offset = loss._shifted(np.zeros((len(offset), net.width), net.dtype), offset)
+    for part in loss.parts:
+        y = loss._own(part, rows.y, rows.weights)
+        base += _base(part.head, Rows(rows.X, y, part.head.target, rows.weights, None, rows.used), part.width)
+    call = _native.whole_call(net.width, net.dtype, rows.y, rows.weights, offset)
+    return call, loss._c_parts, offset is not None, base
+
+
 class EpochPlan(Plan):
     """The same steps with the same bits, as calls in C that come back every 50 ms: Ctrl-C is heard between them."""
 
@@ -421,19 +450,17 @@ class EpochPlan(Plan):
     def _bind(self, rows, optimizer, slots):
         self.given = rows, optimizer, slots
         self._tell(None)
-        net, loss = self.net, self.net.head
-        y, weights, offset = rows.y, rows.weights, rows.offset
-        self.base = _base(loss, rows, net.width)
-        few = np.zeros((1, net.width), net.dtype)  # to ask what the loss does with an offset
-        everywhere = offset is not None and loss._offset(few, offset[:1], 1, net.outputs)[0] is not few
+        net = self.net
+        call, parts, everywhere, self.base = (_product_calls if _joined(net) else _head_calls)(net, rows)
         self.plan = _native.TrainingPlan(
             rows.X,
             list(_stages(net.layers)),
-            _native.batch_call(loss, net.outputs, net.width, rows.X.dtype, rows.kind, y, weights, offset),
+            call,
             net.values,
             net.gradients,
             slots,
             net.matrices(),
+            parts,
             batch=self.batch_size,
             mean_weight=self.mean_weight,
             offset_everywhere=everywhere,

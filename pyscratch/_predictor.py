@@ -54,8 +54,9 @@ class Predictor:
             raise ValueError("predictor needs a network whose layers say n_in and n_out: fit it first, or use predict")
         self.net = net
         self.x = np.zeros((rows, net.n_in), net.dtype)
-        low, high = getattr(net.head, "domain", (-np.inf, np.inf))
-        self.logits = np.full((rows, net.width), 1 if low >= 0 else -1 if high <= 0 else 0, net.dtype)
+        self.logits = np.zeros((rows, net.width), net.dtype)
+        if isinstance(net.head, Loss):
+            self.logits[...] = net.head._valid_logits(net.width)
         self.mean = np.array(net.head.mean(self.logits))  # of any logits in the domain: an array of the right shape
         self._forward, self._call = Forward(net, rows), None
         name = _mean_in_c(net.head)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyscratch import _native
 from pyscratch._checks import whole
-from pyscratch.network import Network
+from pyscratch.network import Network, classes
 
 __all__ = ["Ensemble", "Mixture"]
 
@@ -81,10 +81,7 @@ class Ensemble:
 
     def predict_class(self, X, *, offset=None, exposure=None):
         """The most probable class under the mixture; TypeError as in `Network.predict_class`."""
-        offset = self.networks[0]._exposed(exposure, offset)
-        self.networks[0].predict_class(X[:0], offset=None if offset is None else offset[:0])
-        mean = self.predict(X, offset=offset)
-        return np.argmax(mean, axis=1) if mean.ndim == 2 else (mean > 0.5).astype(np.int64)
+        return classes(self.loss, self.predict(X, offset=offset, exposure=exposure))
 
     def distribution(self, X, *, offset=None, exposure=None):
         """The `Mixture` of the members' distributions, with equal weights."""

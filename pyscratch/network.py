@@ -239,14 +239,9 @@ class Network:
     def predict_class(self, X, *, offset=None, exposure=None):
         """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 for Bernoulli.
 
-        TypeError for a loss without classes.
+        Those of a `Product` stand side by side. TypeError for a loss without classes.
         """
-        mean = self.predict(X, offset=offset, exposure=exposure)
-        if getattr(self.loss, "likelihood", "") == "bernoulli":
-            return (mean > 0.5).astype(np.int64)
-        if getattr(self.loss, "target", None) == _native.LABELS:
-            return np.argmax(mean, axis=1)
-        raise TypeError(f"{self.loss!r} has no classes: predict_class needs Categorical or Bernoulli, use predict")
+        return classes(self.loss, self.predict(X, offset=offset, exposure=exposure))
 
     def distribution(self, X, *, offset=None, exposure=None):
         """The whole assumed distribution of each row's y, as an object: mean, std, log_prob, sample, quantile, ..."""
@@ -613,6 +608,17 @@ class Network:
         net._watched = told.get("watched", {})
         net.rng = _storage.restore_generator(told["generator"])
         return net
+
+
+def classes(loss, mean):
+    """The most probable classes of rows with these means; TypeError for a loss without classes."""
+    if isinstance(loss, losses.Product):
+        return np.column_stack([classes(part.head, mean[:, part.mean]) for part in loss.parts])
+    if getattr(loss, "likelihood", "") == "bernoulli":
+        return (mean > 0.5).astype(np.int64)
+    if getattr(loss, "target", None) == _native.LABELS:
+        return np.argmax(mean, axis=1)
+    raise TypeError(f"{loss!r} has no classes: predict_class needs Categorical or Bernoulli, use predict")
 
 
 def _held(layer):

@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 
 from pyscratch._loss import Loss
 from pyscratch.losses._family import families, family, logit_of, weighted_mean
+from pyscratch.losses._product import Product
 
 for _module in iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
@@ -17,4 +18,4 @@ for _name in sorted(families):  # in this order whichever module was imported fi
     families[_name] = families.pop(_name)
 globals().update(families)
 
-__all__ = ["Loss", "families", "family", "logit_of", "weighted_mean", *families]
+__all__ = ["Loss", "Product", "families", "family", "logit_of", "weighted_mean", *families]

@@ -18,6 +18,7 @@ from pyscratch.optimizers import Optimizer  # noqa: F401
 from pyscratch.reference._heads import families
 from pyscratch.reference._layers import GELU, Dense, Dropout, LayerNorm, ReLU, Sigmoid, SiLU, Tanh  # noqa: F401
 from pyscratch.reference._optimizers import LBFGS, SGD, Adam, AdamW  # noqa: F401
+from pyscratch.reference._product import Product  # noqa: F401
 from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup  # noqa: F401
 
 for _module in iter_modules(__path__, f"{__name__}."):  # every one of them is the twin of a family
