@@ -95,7 +95,7 @@ def overview():
     rows = ["| family | y | logits per output | links |", "|---|---|---|---|"]
     for name, cls in families.items():
         logits = example(cls).parameters
-        count = "K" if cls.target == _native.LABELS else f"{len(logits)}: {', '.join(logits)}"
+        count = "K − 1" if cls.increasing else "K" if cls.of_classes else f"{len(logits)}: {', '.join(logits)}"
         rows.append(f"| [`{name}`](#{name.lower()}) | {cls.card.target} | {count} | {links(cls)} |")
     return "\n".join(rows)
 
@@ -130,10 +130,11 @@ def picture(name, cls):
     from matplotlib.figure import Figure
 
     loss = example(cls)
-    width = loss.width(3) if cls.target == _native.LABELS else loss.width()
+    width = loss.width(3) if cls.of_classes else loss.width()
     z = np.random.default_rng(sum(map(ord, name))).normal(0, 1, (3, width))
     if loss.typical:
         z += loss.typical[: len(loss.parameters)]
+    z = loss._arranged(z)
     d = loss.distribution(z)
     figure = Figure(figsize=(4, 1.6), dpi=100, layout="tight")
     axes = figure.subplots()

@@ -83,8 +83,7 @@ def head_case(kind, name, size, real, **options):
 def head_cases(quick=False):
     """Yield (kind, name, size, real) of each case of the heads."""
     for name, cls in losses.families.items():
-        labels = cls.target == _native.LABELS
-        sizes = LABEL_SIZES if labels else [(rows,) for rows in HEAD_ROWS]
+        sizes = LABEL_SIZES if cls.of_classes else [(rows,) for rows in HEAD_ROWS]
         for size in sizes[: 2 if quick else None]:
             for real in REALS:
                 yield "head", name, size, real
@@ -208,7 +207,7 @@ def thread_cases(quick=False):
     """Yield (kind, name, size, real) of heads and Dense on one thread and on two, where two processors may be used."""
     if len(CORES) < 2:
         return
-    sizes = {name: LABEL_SIZES[2:4] if losses.families[name].target == _native.LABELS else [(100_000,), (1_000_000,)]
+    sizes = {name: LABEL_SIZES[2:4] if losses.families[name].of_classes else [(100_000,), (1_000_000,)]
              for name in losses.families}  # fmt: skip
     for name, each in {**sizes, "Dense": DENSE_SIZES[2:]}.items():
         for size in each[: 1 if quick else None]:

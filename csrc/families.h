@@ -15,6 +15,7 @@
 #include "families/hurdle.h"
 #include "families/categorical.h"
 #include "families/gaussian_mixture.h"
+#include "families/ordinal.h"
 
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
 
@@ -39,6 +40,7 @@ static const HeadRow head_rows[] = {
     ROW(weibull, log), ROW(weibull, softplus),
     ROW(categorical, softmax),
     ROW(gaussian_mixture, softmax),
+    ROW(ordinal, logit),
     AROUND(zero_inflated, poisson, log), AROUND(zero_inflated, poisson, softplus),
     AROUND(zero_inflated, poisson, sqrt), AROUND(zero_inflated, poisson, identity),
     AROUND(zero_inflated, negative_binomial, log), AROUND(zero_inflated, negative_binomial, softplus),

@@ -100,6 +100,7 @@ static int bad_stage(const ps_plan *p, const ps_stage *s, size_t n_in)
     if (s->activation < 0 || s->activation >= PS_ACTIVATIONS) return 1;
     if (s->kind == PS_ACTIVATION) return s->n_out != n_in;
     if (s->kind == PS_DROPOUT) return s->n_out != n_in || !(s->rate >= 0 && s->rate < 1);
+    if (s->kind == PS_THRESHOLDS) return n_in != 1 || !s->W || (s->n_out > 1 && !s->b);
     if (s->kind == PS_LAYER_NORM) return s->n_out != n_in || !s->W || !s->b;
     return s->kind != PS_DENSE || !s->W || s->activation >= PS_GELU;
 }
@@ -130,7 +131,8 @@ static int bad_rows(const ps_plan *p)
 static int bad_optimizer(const ps_plan *p)
 {
     for (const ps_stage *s = p->stage; s < p->stage + p->stages; s++)
-        if ((s->kind == PS_DENSE || s->kind == PS_LAYER_NORM) && !s->dW) return 1;
+        if (s->kind == PS_THRESHOLDS ? !s->dW || (s->n_out > 1 && !s->db)
+                                     : (s->kind == PS_DENSE || s->kind == PS_LAYER_NORM) && !s->dW) return 1;
     for (size_t i = 0; i < p->decayed_parts; i++)
         if (p->decayed[2 * i] > p->parameters || p->decayed[2 * i + 1] > p->parameters - p->decayed[2 * i]) return 1;
     if (p->optimizer < 0 || p->optimizer >= PS_OPTIMIZERS || !p->values || !p->gradients || !p->rates) return 1;
@@ -178,6 +180,7 @@ static void pass(const ps_plan *p, const ps_stage *s, const Arena *a, size_t cou
     case PS_DENSE: t->dense_forward(count, s->n_in, s->n_out, s->activation, x, s->W, s->b, y, a->workspace); break;
     case PS_LAYER_NORM: t->layer_norm_forward(count, s->n_in, s->epsilon, x, s->W, s->b, y); break;
     case PS_DROPOUT: ps_dropout(p->real, count, s->n_in, s->rate, s->seed, s->place, p->steps, x, y); break;
+    case PS_THRESHOLDS: ps_thresholds_forward(p->real, count, s->n_out, x, s->W, s->b, y); break;
     default: t->activation_forward(s->activation, count * s->n_out, x, y);
     }
 }
@@ -192,6 +195,7 @@ static void pass_back(const ps_plan *p, const ps_stage *s, const Arena *a, size_
         t->dense_backward(count, s->n_in, s->n_out, s->activation, x, s->W, y, g, dx, s->dW, s->db, a->workspace);
         break;
     case PS_LAYER_NORM: t->layer_norm_backward(count, s->n_in, s->epsilon, x, s->W, g, dx, s->dW, s->db); break;
+    case PS_THRESHOLDS: ps_thresholds_backward(p->real, count, s->n_out, s->b, g, dx, s->dW, s->db); break;
     case PS_DROPOUT:
         if (dx) ps_dropout(p->real, count, s->n_in, s->rate, s->seed, s->place, p->steps, g, dx);
         break;

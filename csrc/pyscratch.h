@@ -18,7 +18,8 @@ enum { PS_IDENTITY = 0, PS_TANH = 1, PS_RELU = 2, PS_SIGMOID = 3,           /* a
        PS_GELU = 4, PS_SILU = 5, PS_ACTIVATIONS = 6 };
 enum { PS_OK = 0, PS_BAD_CALL = 1, PS_BAD_TARGET = 2, PS_BAD_LOGIT = 3, PS_BAD_WEIGHT = 4, PS_UNKNOWN_ISA = 5,
        PS_ISA_NOT_HERE = 6, PS_NO_THREADS = 7, PS_NOT_FINITE = 8, PS_STATUSES = 9 };   /* status */
-enum { PS_DENSE = 0, PS_ACTIVATION = 1, PS_LAYER_NORM = 2, PS_DROPOUT = 3 };  /* kind of a stage */
+enum { PS_DENSE = 0, PS_ACTIVATION = 1, PS_LAYER_NORM = 2, PS_DROPOUT = 3,     /* kind of a stage */
+       PS_THRESHOLDS = 4 };
 enum { PS_SGD = 0, PS_ADAM = 1, PS_OPTIMIZERS = 2 };                        /* optimizer */
 
 /* What belongs to a frozen loss, built once per object. A member that a family does not use is ignored. */
@@ -95,6 +96,13 @@ int ps_layer_norm_backward(int real, size_t rows, size_t width, double epsilon, 
 int ps_dropout(int real, size_t rows, size_t width, double rate, uint64_t seed, uint32_t place, int64_t step,
                const void *x, void *y);
 
+/* The logits y = c - x (rows, width) of ordered classes: c_0 = first, then steps of log(1 + exp(gap)), width - 1 gaps.
+ * Backward: dx (rows), which may be NULL, dfirst and dgaps. */
+int ps_thresholds_forward(int real, size_t rows, size_t width, const void *x, const void *first, const void *gaps,
+                          void *y);
+int ps_thresholds_backward(int real, size_t rows, size_t width, const void *gaps, const void *grad, void *dx,
+                           void *dfirst, void *dgaps);
+
 /* Optimizer steps on flat arrays, in place. */
 int ps_sgd(int real, size_t count, void *value, const void *grad, void *velocity, double rate, double momentum,
            int nesterov);
@@ -110,7 +118,7 @@ const char *ps_function_name(int function);
 int ps_function_bound(int function, double *ulp, double *floor);
 
 /* A Dense with the activation that follows it, or one of the others alone: n_out = n_in, and a layer normalisation has
- * scale and shift as W and b. */
+ * scale and shift as W and b, thresholds first and gaps. */
 typedef struct {
     int kind, activation;
     size_t n_in, n_out;

@@ -102,6 +102,17 @@ APART void write_columns(const Columns *c)
     if (c->rows < (size_t)LANES) memcpy(c->out, c->copy, c->rows * c->width * sizeof(real));
 }
 
+INLINE void move_columns(Columns *c, const void *p, size_t row, size_t rows)
+{
+    c->in = p ? (const real *)p + row * c->width : NULL, c->rows = rows;
+}
+INLINE V row_weights(const ps_call *c, size_t row, size_t rows)         /* 0 where there is no row */
+{
+    if (rows == (size_t)LANES) return c->weights ? load((const real *)c->weights + row) : C(1);
+    V w = c->weights ? load_part((const real *)c->weights + row, rows) : C(1);
+    return select(first_lanes(rows), w, C(0));
+}
+
 /* ---- strips ---- */
 /* `count` vectors: the classes of LANES rows, one vector per class (across), or a row, LANES classes per vector. */
 typedef struct {

@@ -120,6 +120,8 @@ class Loss:
     approximate = {}  # what is a sum that is cut off, and its error relative to the result or its largest term
     scipy = None  # name of the distribution in scipy.stats
     support = ""  # which y are possible, in words
+    of_classes = False  # whether what `width` counts are classes
+    increasing = False  # whether the logits of a row must not decrease: those of ordered classes
     kinked = False  # whether the nll has kinks, so that its mean curvature is not the Fisher information
     remedy = ""  # what to do about another y
     card = None
@@ -206,6 +208,14 @@ class Loss:
         """A row of logits that the links take."""
         low, high = self.domain
         return np.full(width, 1.0 if low >= 0 else -1.0 if high <= 0 else 0.0)
+
+    def _arranged(self, z):
+        """Any logits (n, width), moved to where the links take them: what tests and benches draw."""
+        (low, high), d = self.domain, self.outputs(z.shape[1])
+        if not (math.isfinite(low) or math.isfinite(high)):
+            return z
+        first = np.abs(z[:, :d]) + 0.1
+        return np.concatenate([np.clip(first if low >= 0 else -first, low, high), z[:, d:]], axis=1)
 
     @property
     def plain(self):

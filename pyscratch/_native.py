@@ -62,7 +62,7 @@ SCALE_LINKS = ("softplus", "exp", "squareplus", "logvar")  # as ps_options numbe
 ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "gelu": 4, "silu": 5}
 FUSED = ("tanh", "relu", "sigmoid")  # a Dense may end in these; their backward pass starts from the output
 OPTIMIZERS = {"sgd": 0, "adam": 1}
-DENSE, _ACTIVATION, LAYER_NORM, DROPOUT = range(4)  # kind of a stage
+DENSE, _ACTIVATION, LAYER_NORM, DROPOUT, THRESHOLDS = range(5)  # kind of a stage
 
 
 def _check(status, explain=None, *details):
@@ -276,6 +276,27 @@ def dropout(rate, seed, place, step, x, y):
     """Y = x / (1 - rate) where an element is kept at this step, else 0; also the way back, from gradient to dx."""
     rows, width = x.shape
     _check(lib.ps_dropout(x.itemsize >> 3, rows, width, rate, seed, place, step, _pointer(x), _pointer(y)))
+
+
+def thresholds_forward(x, first, gaps, y):
+    """Y = c − x, c_0 = first and then steps of log(1 + exp(gap))."""
+    rows, width = y.shape
+    _check(
+        lib.ps_thresholds_forward(
+            y.itemsize >> 3, rows, width, _pointer(x), _pointer(first), _pointer(gaps), _pointer(y)
+        )
+    )
+
+
+def thresholds_backward(gaps, grad, dx, dfirst, dgaps):
+    """Gradients of `thresholds_forward`; ``dx`` may be None."""
+    rows, width = grad.shape
+    _check(
+        lib.ps_thresholds_backward(
+            grad.itemsize >> 3, rows, width, _pointer(gaps), _pointer(grad), _or_null(dx), _pointer(dfirst),
+            _pointer(dgaps),
+        )
+    )  # fmt: skip
 
 
 def clip(grad, most):

@@ -90,6 +90,8 @@ def _bind_stage(layer, activation, x, y, g, dx, workspace):
         if dx is not None:
             back = _bind_dropout(layer, g, dx)
         return _bind_dropout(layer, x, y), back
+    if isinstance(layer, layers.OrderedThresholds):
+        return _bind_thresholds(layer, x, y, g, dx)
     if isinstance(layer, layers.LayerNorm):
         back = _native.bind_layer_norm_backward(layer.epsilon, x, layer.scale, g, dx, layer.dscale, layer.dshift)
         return _native.bind_layer_norm_forward(layer.epsilon, x, layer.scale, layer.shift, y), back
@@ -104,6 +106,17 @@ def _bind_dropout(layer, x, y):
     return call
 
 
+def _bind_thresholds(layer, x, y, g, dx):
+    def forward(count):
+        _native.thresholds_forward(x[:count], layer.first, layer.gaps, y[:count])
+
+    def back(count):
+        to = None if dx is None else dx[:count]
+        _native.thresholds_backward(layer.gaps, g[:count], to, layer.dfirst, layer.dgaps)
+
+    return forward, back
+
+
 def _stages(stack, training=True):
     """(layer, "identity" or the activation that a Dense ends in), and (None, activation) for one by itself."""
     index = 0
@@ -113,7 +126,7 @@ def _stages(stack, training=True):
         if isinstance(layer, layers.Dropout):
             if training:
                 yield layer, "identity"
-        elif not isinstance(layer, (layers.Dense, layers.LayerNorm)):
+        elif not isinstance(layer, (layers.Dense, layers.LayerNorm, layers.OrderedThresholds)):
             yield None, layer.name
         elif isinstance(layer, layers.Dense) and getattr(after, "name", "") in _native.FUSED:
             yield layer, after.name

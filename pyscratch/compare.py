@@ -56,7 +56,7 @@ def pairs():
 
 def outputs_of(loss):
     """Return how many outputs (classes, for Categorical) a comparison asks of a head."""
-    if loss.target != _native.LABELS:
+    if not loss.of_classes:
         return 1
     return len(loss.class_weights) if loss.options.get("class_weights") else 10
 
@@ -66,16 +66,10 @@ def draw(twin, rows, outputs, rng, dtype=np.float64):
 
     Both are as the kernels read them, so that no conversion is timed.
     """
-    low, high = twin.domain
     z = rng.standard_normal((rows, twin.width(outputs)))
     if twin.typical:
         z += np.repeat(twin.typical[: len(twin.parameters)], outputs)
-    first = z[:, :outputs]
-    if np.isfinite(low):  # reflected into the half-line
-        first[:] = low + np.abs(first) + 0.1
-    elif np.isfinite(high):
-        first[:] = high - np.abs(first) - 0.1
-    z = z.astype(dtype)
+    z = twin._arranged(z).astype(dtype)
     return z, twin.targets(twin.distribution(z).sample(rng), z.shape[1], dtype)
 
 
@@ -124,7 +118,8 @@ def compare(loss, twin, dtype="float64", show=print):
     native, textbook = quantities(loss, z, y), quantities(twin, z, y)
     rows = {name: (function, textbook[name], 9) for name, function in native.items()}
     sides = (pyscratch, loss), (reference, twin)
-    trains = not np.isfinite(loss.domain).any()  # where a network can leave the domain of the link, it will
+    # where a network can leave the domain of the link, it will
+    trains = not (np.isfinite(loss.domain).any() or loss.increasing)
     if trains:
         rows["training"] = (*(training(ps, head, X, y[: len(X)], z.shape[1], dtype) for ps, head in sides), 3)
     how = f"training: {len(X):,} rows, ten epochs" if trains else "no training: a network's logits may leave the domain"

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from pyscratch._checks import columns
 from pyscratch.distributions import Distribution, normal_quantile, scipy, shares
 
 
@@ -365,3 +366,62 @@ class Hurdle(Gated):
             sf = self._sf(k + 0 * y)
         summed = few & ~(sf > 1e-17)
         return np.where(summed, total + np.maximum(y - k, 0), self._blend(y, self._gate[1] / self._some))
+
+
+class Ordinal(Distribution):
+    """Labels 0 ... K − 1 of ordered classes; ``probabilities`` (n, K) are theirs. They need no scipy."""
+
+    @cached_property
+    def probabilities(self):
+        """Of each class, (n, K), each without cancellation."""
+        z = columns(self.z.astype(float))
+        labels = (np.full(len(z), float(k)) for k in range(z.shape[1] + 1))
+        return np.exp(-np.stack([self.loss.nll(z, y, reduction="none") for y in labels], 1))
+
+    @property
+    def _arguments(self):
+        return (self.probabilities,)
+
+    @property
+    def _target_shape(self):
+        return (len(self.z),)
+
+    @property
+    def mode(self):
+        """The most likely class, the lower one of equals."""
+        return np.argmax(self.probabilities, 1)
+
+    @property
+    def entropy(self):
+        """−Σ p log p."""
+        p = self.probabilities
+        return -(p * np.log(np.where(p > 0, p, 1))).sum(1)
+
+    def _at(self, y, upper):
+        """P(Y <= y), or P(Y > y) if ``upper``, each summed from its own end."""
+        p, classes = self.probabilities, np.arange(self.probabilities.shape[1])
+        inside = classes > y[..., None] if upper else classes <= y[..., None]
+        total = np.where(inside, p, 0).sum(-1)
+        return np.where(np.isnan(y), y, total)
+
+    def _cdf(self, y):
+        below = self._at(y, False)
+        return np.where(below < 0.5, below, 1 - self._at(y, True))
+
+    def _sf(self, y):
+        above = self._at(y, True)
+        return np.where(above < 0.5, above, 1 - self._at(y, False))
+
+    def _below(self, y):
+        return self._cdf(y - 1)
+
+    def _quantile(self, q):
+        classes = self.probabilities.shape[1]
+        each = np.stack([self._cdf(np.full(len(self.z), float(k))) for k in range(classes - 1)], 1)
+        return np.where(np.isnan(each).any(1), math.nan, (each < q).sum(1))
+
+    def _crps(self, y):
+        """Σ (cdf(k) − 1(y <= k))² over the classes."""
+        classes = np.arange(self.probabilities.shape[1])
+        gaps = [np.where(y > k, self._cdf(0 * y + k), self._sf(0 * y + k)) ** 2 for k in classes]
+        return np.sum(gaps, 0)

@@ -81,6 +81,9 @@ class Ensemble:
 
     def predict_class(self, X, *, offset=None, exposure=None):
         """The most probable class under the mixture; TypeError as in `Network.predict_class`."""
+        if getattr(self.loss, "increasing", False):
+            each = self.distribution(X, offset=offset, exposure=exposure).members
+            return np.argmax(np.mean([member.probabilities for member in each], axis=0), axis=1)
         return classes(self.loss, self.predict(X, offset=offset, exposure=exposure))
 
     def distribution(self, X, *, offset=None, exposure=None):

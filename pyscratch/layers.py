@@ -31,7 +31,7 @@ import numpy as np
 from pyscratch import _native
 from pyscratch._storage import options_of
 
-__all__ = ["GELU", "Dense", "Dropout", "Layer", "LayerNorm", "ReLU", "Sigmoid", "SiLU", "Tanh"]
+__all__ = ["GELU", "Dense", "Dropout", "Layer", "LayerNorm", "OrderedThresholds", "ReLU", "Sigmoid", "SiLU", "Tanh"]
 
 _IDENTITY = 0  # the activation of a Dense that is not fused with one
 
@@ -171,6 +171,10 @@ class Dense(Layer):
         x = _remembered(self, "_x")
         return self._pull(x, _matrix("g", g, self.W.dtype, (len(x), self.n_out), self))
 
+    def start_at(self, z):
+        """Moves b so that zero inputs give the logits z."""
+        self.b = z
+
     def _affine(self, x):
         y = np.empty((len(x), self.n_out), x.dtype)
         _native.dense_forward(_IDENTITY, x, self.W, self.b, y, self._workspace(len(x)))
@@ -300,6 +304,72 @@ class Dropout(Layer):
         return y
 
 
+class OrderedThresholds(Layer):
+    """From one number z to the K − 1 logits ``c_k − z`` of `Ordinal`, with cutpoints c that increase.
+
+    It comes last, after ``Dense(n, 1)``. A bias of that layer and the first cutpoint move the same thing.
+
+    Parameters
+    ----------
+    classes : int
+        K, at least 2.
+
+    Attributes
+    ----------
+    first : ndarray (1,)
+        c_0. It starts at 0, or where `fit` or `start_from` puts it.
+    gaps : ndarray (K − 2,)
+        From each cutpoint to the next log(1 + exp(gap)), which is positive whatever the gap is. They start at 0.
+    dfirst, dgaps : ndarray
+        Their gradients. Weight decay leaves both alone.
+    """
+
+    _kind, _arrays = _native.THRESHOLDS, ("first", "gaps", "dfirst", "dgaps")
+    n_in = 1
+
+    def __init__(self, classes):
+        self.classes = _size("classes", classes)
+        if self.classes < 2:
+            raise ValueError(f"classes must be at least 2, got {classes!r}")
+        self.n_out = self.classes - 1
+
+    def shapes(self):
+        """First (1,) and gaps (K − 2,)."""
+        return {"first": (1,), "gaps": (self.classes - 2,)}
+
+    @property
+    def cutpoints(self):
+        """c (K − 1,)."""
+        return self._cut(np.zeros((1, 1), self.first.dtype))[0]
+
+    def forward(self, x):
+        """``c − x`` (rows, K − 1) for x (rows, 1); any real dtype, computed in the network's."""
+        if not self._held:
+            raise RuntimeError(f"{self!r} has no parameters yet: a layer is a description until a Network draws it")
+        self._x = _matrix("x", x, self.first.dtype, (None, 1), self)
+        return self._cut(self._x)
+
+    def backward(self, g):
+        """Fills dfirst and dgaps from g (rows, K − 1), returns dx (rows, 1)."""
+        rows = len(_remembered(self, "_x"))
+        return self._pull(_matrix("g", g, self.first.dtype, (rows, self.n_out), self))
+
+    def _cut(self, x):
+        y = np.empty((len(x), self.n_out), x.dtype)
+        _native.thresholds_forward(x, self.first, self.gaps, y)
+        return y
+
+    def _pull(self, g):
+        dx = np.empty((len(g), 1), g.dtype)
+        _native.thresholds_backward(self.gaps, g, dx, self.dfirst, self.dgaps)
+        return dx
+
+    def start_at(self, z):
+        """Moves the cutpoints so that x = 0 gives the logits z, which increase."""
+        steps = np.diff(z)
+        self.first, self.gaps = z[:1], steps + np.log(-np.expm1(-steps))
+
+
 class _Activation(Layer):
     """One function of every element. Kept is what the derivative is taken from: the output, or else the input."""
 
@@ -357,7 +427,7 @@ class SiLU(_Activation):
     name = "silu"
 
 
-NATIVE = (Dense, LayerNorm, Dropout, Tanh, ReLU, Sigmoid, GELU, SiLU)  # whose arithmetic is ours in C
+NATIVE = (Dense, LayerNorm, Dropout, OrderedThresholds, Tanh, ReLU, Sigmoid, GELU, SiLU)  # with arithmetic in our C
 
 
 def _size(name, value):

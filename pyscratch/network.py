@@ -237,10 +237,12 @@ class Network:
         return Predictor(self, whole("rows", rows, 1))
 
     def predict_class(self, X, *, offset=None, exposure=None):
-        """The most probable class of each row: (n,) int64 for Categorical, 0 or 1 for Bernoulli.
+        """The most probable class of each row: (n,) int64 for Categorical and Ordinal, 0 or 1 for Bernoulli.
 
         Those of a `Product` stand side by side. TypeError for a loss without classes.
         """
+        if getattr(self.loss, "increasing", False):
+            return self.distribution(X, offset=offset, exposure=exposure).mode
         return classes(self.loss, self.predict(X, offset=offset, exposure=exposure))
 
     def distribution(self, X, *, offset=None, exposure=None):
@@ -451,26 +453,26 @@ class Network:
         self._stopped = True
 
     def start_from(self, y, *, weights=None, offset=None, exposure=None):
-        """Sets the bias of the last Dense to the logits of the best constant head for y.
+        """Sets the bias of the last Dense, or the cutpoints, to the logits of the best constant head for y.
 
         Weights stay as drawn, so the first predictions scatter around the best constant. `fit` does this at its first
         call. TypeError when the last layer has no bias or the loss does not say its best constant.
         """
         if not self._can_start():
             raise TypeError(
-                f"start_from needs a Dense as the last layer and a loss with start(y): got {self.layers[-1]!r} "
-                f"and {self.loss!r}"
+                f"start_from needs a Dense as the last layer, or another with start_at(z), and a loss with start(y): "
+                f"got {self.layers[-1]!r} and {self.loss!r}"
             )
         rows = _data.targets(self, y, weights, len(np.atleast_1d(y)))
         rows.offset = _data.offsets(self, self._exposed(exposure, offset), len(rows.y), rows.used)
         self._start(rows)
 
     def _can_start(self):
-        return isinstance(self.layers[-1], layers.Dense) and hasattr(self.head, "start")
+        return hasattr(self.layers[-1], "start_at") and hasattr(self.head, "start")
 
     def _start(self, rows):
         y, weights, offset = rows.part(rows.used)
-        self.layers[-1].b = self.head.plain.start(y, weights=weights, offset=offset, width=self.width)
+        self.layers[-1].start_at(self.head.plain.start(y, weights=weights, offset=offset, width=self.width))
         self._started = True
 
     def _checked_optimizer(self, optimizer):
@@ -618,7 +620,7 @@ def classes(loss, mean):
         return (mean > 0.5).astype(np.int64)
     if getattr(loss, "target", None) == _native.LABELS:
         return np.argmax(mean, axis=1)
-    raise TypeError(f"{loss!r} has no classes: predict_class needs Categorical or Bernoulli, use predict")
+    raise TypeError(f"{loss!r} has no classes: predict_class needs Categorical, Ordinal or Bernoulli, use predict")
 
 
 def _held(layer):

@@ -48,25 +48,26 @@ def draw_logits(loss, rows, width, rng, dtype=np.float64, spread=1.5):
     z = rng.normal(0, spread, (rows, width))
     if loss.typical:
         z += np.repeat(loss.typical[: len(loss.parameters)], loss.outputs(width))
-    low, high = loss.domain
-    if np.isfinite(low) or np.isfinite(high):
-        first = z[:, : loss.outputs(width)]
-        first[...] = (
-            np.clip(np.abs(first) + 0.1, low, high) if np.isfinite(low) else np.clip(-np.abs(first) - 0.1, low, high)
-        )
-    return z.astype(dtype)
+    return loss._arranged(z).astype(dtype)
 
 
 def with_offset(loss, z, offset):
     """Logits moved by an offset (n, d): the first block of them, or of a mixture the means of every component."""
     moved, d = z.copy(), offset.shape[1]
-    if "means" in loss.parameters:
+    if loss.increasing:
+        moved -= offset
+    elif "means" in loss.parameters:
         k = loss.components
         for first in range(k, k + k * d, d):
             moved[:, first : first + d] += offset
     else:
         moved[:, :d] += offset
     return moved
+
+
+def width_of_three(loss):
+    """Logits for one output, or for three classes."""
+    return loss.width(3) if loss.of_classes else loss.width()
 
 
 def draw(loss, rows, width, rng, dtype=np.float64, spread=1.5):
@@ -92,12 +93,14 @@ TARGETS = [0, 1, 2, 3, 7, 20, 64, 200, 1000, 1e5, -3, -1e-3, 0.5, 0.3, 0.999, 1e
 def grid(loss, dtype, rows=120):
     """Rows of one output: half of the logits usual ones, half from a grid with far tails; targets of the support."""
     rng = seeded(loss.name, "grid")
-    width = loss.width(3) if loss.target == _native.LABELS else loss.width()
+    width = width_of_three(loss)
     values = np.array([sign * z for z in LOGITS for sign in (1, -1)], dtype)
     z = rng.choice(values, (rows, width))
     z[: rows // 2] = rng.normal(0, 2, (rows // 2, width))
     first = z[:, :1]
     first[...] = np.where((first > loss.domain[0]) & (first < loss.domain[1]), first, -first)
+    if loss.increasing:
+        z = np.sort(z, axis=1)
     inside = ((first > loss.domain[0]) & (first < loss.domain[1]))[:, 0]
     if loss.target == _native.LABELS:
         return z, rng.integers(0, width, rows)

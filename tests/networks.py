@@ -1,5 +1,6 @@
 """What the tests of layers, networks and training share: every head with data drawn from its own distribution."""
 
+from cases import width_of_three
 import numpy as np
 
 import pyscratch as ps
@@ -32,9 +33,7 @@ def make_loss(module, head):
     return families[name](**options)
 
 
-def make_width(loss):
-    """Logits for one output, or for three classes."""
-    return loss.width(3) if loss.target == _native.LABELS else loss.width()
+make_width = width_of_three
 
 
 def domain_side(loss):
@@ -53,6 +52,8 @@ def targets(head, X, seed=2):
     z = 0.5 * X @ rng.normal(size=(X.shape[1], make_width(loss)))
     if loss.typical:
         z += loss.typical[: len(loss.parameters)]
+    if loss.increasing:
+        z = loss._arranged(z)
     if side := domain_side(loss):
         first = z[:, : loss.outputs(z.shape[1])]
         first[...] = side * (np.abs(first) + 0.5)
@@ -67,7 +68,10 @@ def make_network(module, head=("Gaussian", {}), hidden=(7,), activation="Tanh", 
     for size in hidden:
         stack += [module.Dense(width, size), getattr(module, activation)()]
         width = size
-    net = module.Network([*stack, module.Dense(width, make_width(loss))], loss, rng=rng, dtype=dtype)
+    last = [module.Dense(width, make_width(loss))]
+    if loss.increasing:
+        last = [module.Dense(width, 1), module.OrderedThresholds(make_width(loss) + 1)]
+    net = module.Network([*stack, *last], loss, rng=rng, dtype=dtype)
     if side := domain_side(loss):
         outputs = loss.outputs(make_width(loss))
         net.layers[-1].W[:, :outputs] *= 0.1

@@ -74,8 +74,9 @@ def test_the_environment_chooses():
 def test_heads_have_the_same_bits_for_any_number_of_threads(isa, dtype, name):
     """Value, gradient and rows of every family, over several blocks."""
     loss, _ = twins((name, losses.families[name].examples[0]))
-    rows = 40_000 // loss.width(1)
-    z, y = draw(loss, rows, 7 if loss.target == _native.LABELS else loss.width(1), seeded(name), dtype)
+    width = 7 if loss.of_classes else loss.width(1)
+    rows = 40_000 // (1 if loss.of_classes else width)
+    z, y = draw(loss, rows, width, seeded(name), dtype)
     ps.set_threads(1)
     value, grad = loss.nll_and_grad(z, y)
     each = loss.nll(z, y, reduction="none")
@@ -92,7 +93,7 @@ def test_a_row_does_not_depend_on_its_batch(isa, dtype, name):
     """Whichever rows stand beside it, wherever the arrays begin and however far apart their elements are."""
     loss, _ = twins((name, losses.families[name].examples[0]))
     rng = seeded(name)
-    z, y = draw(loss, 9_000, 7 if loss.target == _native.LABELS else loss.width(1), rng, dtype)
+    z, y = draw(loss, 9_000, 7 if loss.of_classes else loss.width(1), rng, dtype)
     each, grad = loss.nll(z, y, reduction="none"), loss.grad(z, y, reduction="sum")
     for rows in (1, 2, 5, 16, 37, 8_500):
         pick = rng.permutation(9_000)[:rows]

@@ -250,16 +250,6 @@ INLINE Mask bad_targets(const MixtureRows *m, V w)
     for (size_t j = 0; m->y.in && j < m->outputs; j++) wrong = either(wrong, outside_reals(target_of(m, j), wrong));
     return both(wrong, w > C(0));
 }
-INLINE void move_columns(Columns *c, const void *p, size_t row, size_t rows)
-{
-    c->in = p ? (const real *)p + row * c->width : NULL, c->rows = rows;
-}
-INLINE V row_weights(const ps_call *c, size_t row, size_t rows)         /* 0 where there is no row */
-{
-    if (rows == (size_t)LANES) return c->weights ? load((const real *)c->weights + row) : C(1);
-    V w = c->weights ? load_part((const real *)c->weights + row, rows) : C(1);
-    return select(first_lanes(rows), w, C(0));
-}
 static int mixture_batch(MixtureRows *m, const ps_call *c, size_t row, size_t rows, Sum *sum, size_t *bad)
 {
     V w = row_weights(c, row, rows);

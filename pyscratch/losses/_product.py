@@ -86,7 +86,7 @@ class Product(Loss):
                 f"heads[{index}] must be a head of ours such as Poisson(), or a pair of one and the number of its "
                 f"outputs such as (Gaussian(), 3), not {told}"
             )
-        if outputs is None and head.target == _native.LABELS:
+        if outputs is None and head.of_classes:
             raise ValueError(f"heads[{index}], {head!r}, needs the number of classes: write ({head!r}, K)")
         return head, 1 if outputs is None else _checks.whole(f"heads[{index}][1], the outputs of {head!r},", outputs, 1)
 

@@ -23,7 +23,7 @@ class Categorical(Loss):
     """
 
     likelihood, links, parameters = "categorical", ("softmax",), ("probabilities",)
-    target = _native.LABELS
+    target, of_classes = _native.LABELS, True
     examples = (
         {},
         {"smoothing": 0.1},

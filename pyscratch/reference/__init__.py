@@ -16,7 +16,17 @@ from pyscratch.ensemble import Mixture  # noqa: F401
 from pyscratch.layers import Layer  # noqa: F401
 from pyscratch.optimizers import Optimizer  # noqa: F401
 from pyscratch.reference._heads import families
-from pyscratch.reference._layers import GELU, Dense, Dropout, LayerNorm, ReLU, Sigmoid, SiLU, Tanh  # noqa: F401
+from pyscratch.reference._layers import (  # noqa: F401
+    GELU,
+    Dense,
+    Dropout,
+    LayerNorm,
+    OrderedThresholds,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from pyscratch.reference._optimizers import LBFGS, SGD, Adam, AdamW  # noqa: F401
 from pyscratch.reference._product import Product  # noqa: F401
 from pyscratch.schedules import Cosine, Plateau, Schedule, Warmup  # noqa: F401

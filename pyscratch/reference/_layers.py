@@ -115,3 +115,16 @@ class ReLU(layers.ReLU):
 
     def _pull(self, y, g):
         return g * (y > 0)
+
+
+class OrderedThresholds(layers.OrderedThresholds):
+    """`pyscratch.OrderedThresholds` in NumPy."""
+
+    def _cut(self, x):
+        steps = np.logaddexp(0, self.gaps.astype(float))
+        return (self.first + np.append(0, np.cumsum(steps))).astype(x.dtype) - x
+
+    def _pull(self, g):
+        beyond = np.cumsum(g.sum(0)[::-1])[::-1]  # the gradient of each cutpoint and of those after it
+        self.dfirst, self.dgaps = beyond[:1], beyond[1:] / (1 + np.exp(-self.gaps))
+        return -g.sum(1, keepdims=True)
