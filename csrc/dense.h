@@ -53,9 +53,9 @@ typedef struct {                    /* one tile: C[i][j] (+)= sum over k of A[i]
 } MicroTile;
 
 #if defined(__clang__)
-#define UNROLLED_4 _Pragma("clang loop unroll_count(4)")
+#define UNROLLED_2 _Pragma("clang loop unroll_count(2)")
 #else
-#define UNROLLED_4 _Pragma("GCC unroll 4")
+#define UNROLLED_2 _Pragma("GCC unroll 2")
 #endif
 #define EACH_VECTOR UNROLLED for (int i = 0; i < mr; i++) UNROLLED for (int v = 0; v < nv; v++)
 
@@ -67,7 +67,7 @@ INLINE void multiply(MicroTile t, int mr, int nv)
     size_t row = t.c_row;
     EACH_VECTOR acc[i][v] = C(0);
     if (t.from == CARRY) EACH_VECTOR acc[i][v] = load(c + (size_t)i * row + v * LANES);
-    UNROLLED_4 for (size_t k = 0; k < t.depth; k++, t.a += t.a_step, t.b += t.b_step) {
+    UNROLLED_2 for (size_t k = 0; k < t.depth; k++, t.a += t.a_step, t.b += t.b_step) {
         V b[WIDE];
         UNROLLED for (int v = 0; v < nv; v++) b[v] = load(t.b + v * LANES);
         UNROLLED for (int i = 0; i < mr; i++) {

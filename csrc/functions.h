@@ -5,19 +5,19 @@
 #define FUNCTIONS_H
 
 #define EACH_FUNCTION(F) \
-    F(exp, vexp(a), 1, 0) \
+    F(exp, exp_called(a), 1, 0) \
     F(exp_nonpositive, exp_nonpositive(a), 1, 0) \
-    F(expm1, vexpm1(a), 2, 0) \
+    F(expm1, expm1_called(a), 2, 0) \
     F(tanh, vtanh(a), 2, 0) \
-    F(log, vlog(a), 1, 0) \
-    F(log1p, vlog1p(a), 2, 0) \
-    F(log1pmx, vlog1pmx(a), 4, 0) \
+    F(log, log_called(a), 1, 0) \
+    F(log1p, log1p_called(a), 2, 0) \
+    F(log1pmx, log1pmx_called(a), 4, 0) \
     F(log1p_unit, log1p_unit(a), 2, 0) \
-    F(log1mexp, vlog1mexp(a), 3, 0) \
-    F(sigmoid, vsigmoid(a), 3, 0) \
-    F(rest, logistic(a).rest, 3, 0) \
-    F(softplus, vsoftplus(a), 3, 0) \
-    F(log_softplus, vlog_softplus(a), 3, 1) \
+    F(log1mexp, log1mexp_called(a), 3, 0) \
+    F(sigmoid, logistic_called(a).sigmoid, 3, 0) \
+    F(rest, logistic_called(a).rest, 3, 0) \
+    F(softplus, logistic_called(a).softplus, 3, 0) \
+    F(log_softplus, log_softplus(a, logistic_called(a)), 3, 1) \
     F(lgamma, vlgamma(a), 4, 0) \
     F(log_factorial, vlog_factorial(a), 5, 0) \
     F(digamma, vdigamma(a), 4, 1) \

@@ -41,7 +41,7 @@ INLINE Mean canonical_link(V z)
 
 INLINE Mean logit_link(V z)
 {
-    Logistic l = logistic(z);
+    Logistic l = logistic_called(z);
     V slope = l.sigmoid * l.rest;
     return (Mean){.mean = l.sigmoid, .rest = l.rest, .log_mean = -(max_(-z, C(0)) + l.log1p_t),
                   .log_rest = -(max_(z, C(0)) + l.log1p_t), .slope = slope, .up = l.rest, .down = l.sigmoid,
@@ -103,7 +103,7 @@ INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
 APART V bernoulli_ratio(V x)
 {
     V near = min_(x, C(1)), half = exp_nonpositive(C(-0.5) * x), far = times(half, x) * half;
-    return select(x < C(REAL_MIN), C(1), select(x > C(1), far / (C(1) - half * half), near / vexpm1(near)));
+    return select(x < C(REAL_MIN), C(1), select(x > C(1), far / (C(1) - half * half), near / expm1_called(near)));
 }
 /* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
 INLINE V bernoulli_excess(V x, V ratio)
@@ -116,9 +116,10 @@ INLINE V bernoulli_excess(V x, V ratio)
 /* mean = 1 - exp(-x), x = exp(z).  log mean is z - x/2 where x is tiny; up = x / expm1(x). */
 INLINE Mean cloglog_link(V z)
 {
-    V x = vexp(z), rest = exp_nonpositive(-x), up = bernoulli_ratio(x), slope = times(rest, x);
+    V x = exp_called(z), rest = exp_nonpositive(-x), up = bernoulli_ratio(x), slope = times(rest, x);
     Mask tail = z < SOFTPLUS_TAIL;
-    return (Mean){.mean = -expm1_nonpositive(-x), .rest = rest, .log_mean = select(tail, z - C(0.5) * x, vlog1mexp(x)),
+    V log_mean = select(tail, z - C(0.5) * x, log1mexp_called(x));
+    return (Mean){.mean = -expm1_nonpositive(-x), .rest = rest, .log_mean = log_mean,
                   .log_rest = -x, .slope = slope, .up = up, .down = x, .bend = C(1) - x,
                   .up_slope = -times(up, bernoulli_excess(x, up)), .down_slope = x};
 }
@@ -142,7 +143,8 @@ INLINE Mean cauchit_link(V z)
     V ratio = select(i < C(REAL_MIN), C(1), i * per_pi / small);
     V steep = select(wide, i * ratio * per, slope / small);
     V up = select(right, flat, steep), down = select(right, steep, flat);
-    V bend = C(-2) * per * select(wide, copysign_(i, z), z), log_small = log_called(small), log_big = vlog1p(-small);
+    V bend = C(-2) * per * select(wide, copysign_(i, z), z), log_small = log_called(small);
+    V log_big = log1p_called(-small);
     return (Mean){.mean = select(right, big, small), .rest = select(right, small, big),
                   .log_mean = select(right, log_big, log_small), .log_rest = select(right, log_small, log_big),
                   .slope = slope, .up = up, .down = down, .bend = bend, .up_slope = up * (bend - up), .down_slope = down * (bend + down)};
@@ -157,10 +159,10 @@ INLINE void hand_back(Mean m, int want, Mean *out)
     if (!(want & (CURVATURE | NOTHING))) return;
     out->bend = m.bend, out->up_slope = m.up_slope, out->down_slope = m.down_slope, out->inverse_bend = m.inverse_bend;
 }
-#define LINK(link) APART void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
+#define LINK(link) SELDOM void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
 LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) LINK(reciprocal_softplus)
 LINK(probit) LINK(cloglog) LINK(cauchit)
-APART void loglog_apart(V z, int want, Mean *m) { cloglog_apart(-z, want, m), *m = mirrored(*m); }
+SELDOM void loglog_apart(V z, int want, Mean *m) { cloglog_apart(-z, want, m), *m = mirrored(*m); }
 
 /* a^2 / b from their logarithms where a or b has left the range of the type. */
 INLINE V square_over(V a, V log_a, V b, V log_b)
@@ -177,7 +179,7 @@ APART V exp_sum(V a, V b)
 {
     V bound = C(REAL_MAX / 4);
     Exact s = two_sum(max_(min_(a, bound), -bound), max_(min_(b, bound), -bound));
-    return vexp(s.sum) * (C(1) + max_(min_(s.error, C(0.5)), C(-0.5)));
+    return exp_called(s.sum) * (C(1) + max_(min_(s.error, C(0.5)), C(-0.5)));
 }
 
 /* a b from their logarithms where a factor is not a normal number. */

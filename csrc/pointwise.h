@@ -140,7 +140,7 @@ INLINE void weigh(V *x, int count, V w, Mask live)              /* 0 * inf = 0: 
     for (int k = 0; k < count; k++) x[k] = select(live, x[k] * w, C(0));
 }
 /* The diagonal, or with PS_BLOCK the matrix row by row. */
-APART void store_second(real *p, const V *diagonal, const V *pair, int logits, int block)
+SELDOM void store_second(real *p, const V *diagonal, const V *pair, int logits, int block)
 {
     if (!block) { store_logits(p, diagonal, logits); return; }
     for (int i = 0; i < LANES; i++) for (int j = 0; j < logits; j++) for (int k = 0; k < logits; k++)
@@ -208,7 +208,7 @@ typedef struct { real z[MAX_LOGITS * LANES], offset[LANES], y[2 * LANES], weight
     (r).mean ? (t)->mean : NULL, (r).variance ? (t)->variance : NULL, (r).curvature ? (t)->curvature : NULL, \
     (r).fisher ? (t)->fisher : NULL}
 
-APART Rows tail_in(Tail *t, Rows r, size_t count, size_t logits, size_t targets)
+SELDOM Rows tail_in(Tail *t, Rows r, size_t count, size_t logits, size_t targets)
 {
     for (size_t i = 0; i < (size_t)LANES; i++) {
         size_t from = i < count ? i : count - 1;
@@ -219,7 +219,7 @@ APART Rows tail_in(Tail *t, Rows r, size_t count, size_t logits, size_t targets)
     }
     return (Rows)STAND_IN(t, r);
 }
-APART void tail_out(Rows r, const Tail *t, size_t count, size_t logits, size_t second)
+SELDOM void tail_out(Rows r, const Tail *t, size_t count, size_t logits, size_t second)
 {
 #define OUT(member, per) if (r.member) memcpy(r.member, t->member, count * (per) * sizeof(real))
     OUT(nll, 1); OUT(mean, 1); OUT(variance, 1);
@@ -250,20 +250,20 @@ typedef struct { real z[MAX_LOGITS * TILE], offset[TILE], y[2 * TILE], weights[T
 typedef struct { size_t row, rows, column, columns, outputs; } Window;
 
 /* Between blocks along a row, (rows, logits * outputs), and logits side by side, (observations, logits). */
-APART void gather(real *tile, const real *p, Window w, size_t logits)
+SELDOM void gather(real *tile, const real *p, Window w, size_t logits)
 {
     if (!p) return;
     for (size_t i = 0; i < w.rows; i++) for (size_t j = 0; j < w.columns; j++) for (size_t k = 0; k < logits; k++)
         tile[(i * w.columns + j) * logits + k] = p[((w.row + i) * logits + k) * w.outputs + w.column + j];
 }
-APART void scatter(real *p, const real *tile, Window w, size_t logits)
+SELDOM void scatter(real *p, const real *tile, Window w, size_t logits)
 {
     if (!p) return;
     for (size_t i = 0; i < w.rows; i++) for (size_t j = 0; j < w.columns; j++) for (size_t k = 0; k < logits; k++)
         p[((w.row + i) * logits + k) * w.outputs + w.column + j] = tile[(i * w.columns + j) * logits + k];
 }
 /* The matrices of a row's outputs, spread over the matrix of the row: outputs do not touch each other. */
-APART void scatter_second(real *p, const real *tile, Window w, size_t logits, int block)
+SELDOM void scatter_second(real *p, const real *tile, Window w, size_t logits, int block)
 {
     size_t width = logits * w.outputs;
     if (!block) { scatter(p, tile, w, logits); return; }
@@ -336,7 +336,7 @@ INLINE V base_weights(const real *weights, size_t e, size_t count, size_t d)
     return load(part);
 }
 
-APART int base_loop(Base *base, Support *outside, size_t targets, const ps_call *c, double *sum, size_t *bad)
+SELDOM int base_loop(Base *base, Support *outside, size_t targets, const ps_call *c, double *sum, size_t *bad)
 {
     size_t d = c->outputs, count = c->rows * d;
     real part[LANES], *nll = c->nll;

@@ -72,7 +72,7 @@ INLINE void tile_out(real *p, const real *tile, size_t width)
  * written where they are. */
 typedef struct { const real *in; real *out, *tile, *copy; size_t rows, width; } Columns;
 
-APART V far_column(const Columns *c, size_t k)
+SELDOM V far_column(const Columns *c, size_t k)
 {
     real part[LANES];
     if (c->width == 1) return load_part(c->in, c->rows);
@@ -80,7 +80,7 @@ APART V far_column(const Columns *c, size_t k)
     return load(part);
 }
 INLINE V column(const Columns *c, size_t k) { return c->tile ? load(c->tile + k * (size_t)LANES) : far_column(c, k); }
-APART void set_far_column(const Columns *c, size_t k, V x)
+SELDOM void set_far_column(const Columns *c, size_t k, V x)
 {
     for (size_t i = 0; i < c->rows; i++) c->out[i * c->width + k] = lane(x, (int)i);
 }

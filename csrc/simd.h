@@ -8,6 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define APART static __attribute__((noinline, unused))          /* big functions: one copy per object */
+#define SELDOM static __attribute__((noinline, unused, cold))   /* the same where size counts for more than speed */
 #if defined(__clang__)
 #define UNROLLED _Pragma("clang loop unroll(full)")
 #else

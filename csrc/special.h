@@ -14,6 +14,8 @@ APART V log_called(V x) { return vlog(x); }
 APART V log1p_called(V x) { return vlog1p(x); }
 APART V log1pmx_called(V x) { return vlog1pmx(x); }
 APART V expm1_called(V x) { return vexpm1(x); }
+APART V log1mexp_called(V x) { return vlog1mexp(x); }
+APART Logistic logistic_called(V z) { return logistic(z); }
 
 #define HALF_LOG_2PI 0.91893853320467274178
 #define INVERSE_SQRT_2PI 0.39894228040143267794
@@ -125,7 +127,7 @@ APART V vdigamma(V x)                                           /* x > 0 */
     V y = ((log.sum - first) - others) + (log.error - fma_(C(0.5), C(1) / m, digamma_rest(m)));
     return select(x == INF, x, select(x < C(0), NOT_A_NUMBER, y));
 }
-APART V vtrigamma(V x)                                          /* x > 0 */
+SELDOM V vtrigamma(V x)                                          /* x > 0 */
 {
     Mask near = x < C(3);
     V m = select(near, x + C(3), x), inverse = C(1) / m;
@@ -167,7 +169,7 @@ APART BetaShape beta_shape(V a, V b, V n)
                         .a = s.score, .b = t.score, .n = u.score };
 }
 /* k^2 trigamma(k) - k: the Fisher information of a log shape */
-APART V shape_information(V k)
+SELDOM V shape_information(V k)
 {
     Mask near = k < C(3);
     V m = select(near, k + C(3), k), rest = trigamma_rest(m);
@@ -189,7 +191,7 @@ APART GammaRatio gamma_ratio(V a, V b)
     V slope = a * climb;
     if (any_lane(near)) {
         V c = a + b, a1 = a + C(1), a2 = a + C(2), c1 = c + C(1), c2 = c + C(2);
-        V shift = b * vlog1p(C(3) / a) - log_called((c / a) * (c1 / a1) * (c2 / a2));
+        V shift = b * log1p_called(C(3) / a) - log_called((c / a) * (c1 / a1) * (c2 / a2));
         V sum = (C(3) - b) / c + (a * (C(1) - b) - (C(1) + b)) / (a1 * c1)    /* of 1/c, a/(a1 c1), a/(a2 c2), each - 1/m */
               - (a * (C(1) + b) + C(2) * b + C(4)) / (a2 * c2);
         log = log + select(near, shift, C(0));
@@ -198,7 +200,7 @@ APART GammaRatio gamma_ratio(V a, V b)
     return (GammaRatio){log, slope};
 }
 /* log of the binomial coefficient n over k, 0 <= k <= n: with k <= n - k, every term is of the order of k */
-APART V vlog_choose(V n, V k)
+SELDOM V vlog_choose(V n, V k)
 {
     k = min_(n - k, k);
     V a = n - k + C(1), b = k + C(1);
@@ -263,7 +265,7 @@ APART Normal normal(V z)
                      .log_cdf = select(left, log_tail, log_body), .log_rest = select(left, log_body, log_tail),
                      .ratio = select(left, outer, inner), .rest_ratio = select(left, inner, outer) };
 }
-APART V verfc(V x)
+SELDOM V verfc(V x)
 {
     V a = abs_(x), tail = C(2) * gauss(a, 1) * scaled_tail(C(1.41421356237309504880) * min_(a, C(64)));
     return select(x < C(0), C(2) - tail, tail);

@@ -54,7 +54,7 @@ INLINE Sum strip_sum(const Batch *b, const Strip *s, int what)
     }
     return sum;
 }
-INLINE V batch_sum(const Batch *b, int what)
+SELDOM V batch_sum(const Batch *b, int what)
 {
     Long along = {0, 0};
     Sum across = no_sum();
@@ -68,7 +68,7 @@ INLINE V batch_sum(const Batch *b, int what)
 }
 
 /* Rows of probabilities: each finite and >= 0, their sum within 1e-3 (float32) or 1e-6 (float64) of 1. */
-INLINE Mask outside_simplex(const Batch *b)
+SELDOM Mask outside_simplex(const Batch *b)
 {
     Mask wrong = first_lanes(0);
     Sum sum = no_sum();
@@ -167,7 +167,7 @@ INLINE void strip_write(real *out, const Batch *b, const Strip *s, Writer w)
     if (b->across) strip_across(out, b, s, w);
     else strip_along(out, b, s, w);
 }
-APART void strip_other(real *out, const Batch *b, const Strip *s, Writer w) { strip_write(out, b, s, w); }
+SELDOM void strip_other(real *out, const Batch *b, const Strip *s, Writer w) { strip_write(out, b, s, w); }
 /* The gradient at the label: minus the sum of the other classes' probabilities. */
 INLINE V label_gradient(const Batch *b, Mask live, V factor)
 {

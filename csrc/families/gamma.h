@@ -22,7 +22,7 @@ INLINE Point gamma_shape_of(Obs o, Mean m)
     Scale k = scale_of(o.z[1], &o);
     Shape s = shape_of(k.scale, k.log_scale, o.want);
     V r = o.y * m.inverse, d = r - C(1), log_r = log_called(o.y) - m.log_mean;
-    V excess = product(k.scale, select(abs_(d) < C(0.5), -vlog1pmx(d), d - log_r)), beyond = product(k.scale, d);
+    V excess = product(k.scale, select(abs_(d) < C(0.5), -log1pmx_called(d), d - log_r)), beyond = product(k.scale, d);
     V log_rate = k.log_scale - m.log_mean;       /* finite for finite logits: others keep what IEEE makes of them */
     Mask rare = both(is_finite(log_rate), either(k.scale < C(REAL_MIN), r > C(REAL_MAX)));
     V bent = C(0);                               /* curve k r where k r alone is infinite */

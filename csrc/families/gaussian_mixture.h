@@ -66,14 +66,14 @@ INLINE void log_densities(MixtureRows *m, int link)
     }
 }
 /* Where u^2 has overflowed for every component, the one with the smallest largest |u| is responsible. */
-APART void nearest_component(MixtureRows *m, Mask lost)
+SELDOM void nearest_component(MixtureRows *m, Mask lost)
 {
     V least = INF;
     for (int pass = 0; pass < 2; pass++) for (size_t k = 0; k < m->components; k++) {
         real *at = m->l + k * (size_t)LANES;
         V worst = select(load(m->a + k * (size_t)LANES) == -INF, INF, -INF);
         for (size_t j = 0; j < m->outputs; j++) {
-            V log_u = vlog(abs_(target_of(m, j) - mean_of(m, k, j))) - part_at(m, k, j).s.log_scale;
+            V log_u = log_called(abs_(target_of(m, j) - mean_of(m, k, j))) - part_at(m, k, j).s.log_scale;
             worst = max_(worst, log_u);
         }
         least = pass ? least : min_(least, worst);
@@ -113,9 +113,9 @@ APART V with_weight(const MixtureRows *m, size_t k, V x, V log_factor, Mask far)
     far = either(far, prior_at(m, k).mean < C(REAL_MIN));
     if (!any_lane(far)) return x;
     Exact below = two_sum(load(m->a + k * (size_t)LANES), -m->prior.top), both_ = two_sum(below.sum, log_factor);
-    Exact log = two_sum(both_.sum, -vlog1p(m->prior.rest));
+    Exact log = two_sum(both_.sum, -log1p_called(m->prior.rest));
     V error = below.error + both_.error + log.error, more = C(1) + select(abs_(error) < C(1), error, C(0));
-    return select(both(far, below.sum > -INF), vexp(log.sum) * more, x);
+    return select(both(far, below.sum > -INF), exp_called(log.sum) * more, x);
 }
 INLINE Own part_gradient(const MixtureRows *m, size_t k, size_t j)
 {
@@ -150,7 +150,7 @@ INLINE void mixture_write(const MixtureRows *m, Columns out, V factor, Mask live
     }
     write_columns(&out);
 }
-APART void mixture_write_any(const MixtureRows *m, Columns out, V factor, Mask live, int output)
+SELDOM void mixture_write_any(const MixtureRows *m, Columns out, V factor, Mask live, int output)
 {
     mixture_write(m, out, factor, live, output);
 }
@@ -163,13 +163,13 @@ INLINE Place place_of(const MixtureRows *m, size_t column)
     if (column < m->components) return (Place){column, 0, 0};
     return (Place){at / m->outputs, at % m->outputs, column < m->components + each ? 1 : 2};
 }
-APART V score_at(const MixtureRows *m, Place at)
+SELDOM V score_at(const MixtureRows *m, Place at)
 {
     if (!at.kind) return C(-1);
     Part p = part_at(m, at.k, at.j);
     return at.kind == 1 ? -p.u * p.s.inverse * p.s.extra : times(p.s.slope, (C(1) - p.u) * (C(1) + p.u));
 }
-APART V mixture_pair(const MixtureRows *m, size_t first, size_t second, int output)
+SELDOM V mixture_pair(const MixtureRows *m, size_t first, size_t second, int output)
 {
     Place s = place_of(m, first), t = place_of(m, second);
     V p = times(prior_at(m, s.k).mean, prior_at(m, t.k).mean);
@@ -184,14 +184,14 @@ APART V mixture_pair(const MixtureRows *m, size_t first, size_t second, int outp
     }
     return -product(product(r.mean, score_at(m, s)), product(r.rest, score_at(m, t)));
 }
-APART V mixture_diagonal(const MixtureRows *m, size_t s, int output)
+SELDOM V mixture_diagonal(const MixtureRows *m, size_t s, int output)
 {
     Place at = place_of(m, s);
     if (!at.kind) return weight_output(m, at.k, output);
     Own own = part_output(m, at.k, at.j, output);
     return at.kind == 1 ? own.m : own.c;
 }
-APART void mixture_matrix(const MixtureRows *m, real *out, size_t rows, V w, int output)
+SELDOM void mixture_matrix(const MixtureRows *m, real *out, size_t rows, V w, int output)
 {
     size_t width = m->z.width;
     Mask live = w > C(0);
@@ -204,7 +204,7 @@ APART void mixture_matrix(const MixtureRows *m, real *out, size_t rows, V w, int
 
 /* ---- the distribution's moments, output by output ---- */
 /* variance = sum of p scale^2 + sum over pairs of p p' (m - m')^2: nothing cancels. */
-APART Point mixture_moments(const MixtureRows *m, size_t j)
+SELDOM Point mixture_moments(const MixtureRows *m, size_t j)
 {
     Sum total = no_sum(), variance = no_sum();
     for (size_t k = 0; k < m->components; k++) {

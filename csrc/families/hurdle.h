@@ -6,9 +6,9 @@
 typedef struct { Logistic s; V n, b, e, left, log_some; } Clearing;            /* left = 1 - B, some = 1 - exp(-n) */
 INLINE Clearing clearing_of(V g, None e)
 {
-    Clearing c = {.s = logistic(g), .n = e.nll, .b = bernoulli_ratio(e.nll)};
+    Clearing c = {.s = logistic_called(g), .n = e.nll, .b = bernoulli_ratio(e.nll)};
     c.e = bernoulli_excess(c.n, c.b), c.left = select(c.n < C(0.5), c.n - c.e, C(1) - c.b);
-    c.log_some = select(e.log_nll < SOFTPLUS_TAIL, e.log_nll - C(0.5) * c.n, vlog1mexp(c.n));
+    c.log_some = select(e.log_nll < SOFTPLUS_TAIL, e.log_nll - C(0.5) * c.n, log1mexp_called(c.n));
     return c;
 }
 INLINE V nan_or_zero(V x) { return select(is_nan(x), x, C(0)); }
@@ -52,7 +52,7 @@ INLINE void hurdle_fisher(const Clearing *c, V counts, int inner, Point *p)
     p->fisher[inner] = c->s.sigmoid * c->s.rest;
 }
 
-APART void hurdle(const Obs *o, const Mean *m, int inner, Point *p)
+SELDOM void hurdle(const Obs *o, const Mean *m, int inner, Point *p)
 {
     const None *e = &p->none;
     Clearing c = clearing_of(o->z[inner], *e);

@@ -1,6 +1,6 @@
 /* Lognormal: log y is Gaussian with a location and a scale s, both predicted; base = log y + log(2 pi) / 2.  Mean
  * exp(location + s^2 / 2), variance mean^2 (exp(s^2) - 1).  Johnson, Kotz & Balakrishnan (1994), chapter 14. */
-APART V lognormal_mean(V location, Scale s, V *variance)
+SELDOM V lognormal_mean(V location, Scale s, V *variance)
 {
     V square = s.scale * s.scale, half = C(0.5) * square, rise = expm1_called(square), mean = exp_sum(location, half);
     V log_rise = select(rise < C(REAL_MIN), C(2) * s.log_scale, select(rise > C(REAL_MAX), square, log_called(rise)));

@@ -12,15 +12,15 @@ INLINE Concentration concentration_of(V r, V log_r, Mean m)
 
 /* n = r log(1 + x) has the derivative r q by log m: with `share` = q / log(1 + x), log n has `share` by log m and 1 - share
  * = `late` by log r, and d late / dlog m = share k = -d late / dlog r, k = share - p. Where x is small all but share go like x. */
-APART None negative_binomial_none(Mean m, Concentration r)
+SELDOM None negative_binomial_none(Mean m, Concentration r)
 {
     Odds d = r.odds;
     Mask small = d.q < C(REAL_EPSILON / 4);
-    V l = d.log1p_x, half = C(0.5) * d.x, over = select(d.above, d.x - l, -vlog1pmx(d.x)) / l;   /* x / log(1 + x) - 1 */
+    V l = d.log1p_x, half = C(0.5) * d.x, over = select(d.above, d.x - l, -log1pmx_called(d.x)) / l;   /* x / log(1 + x) - 1 */
     V part = d.q / l, late = select(small, half, select(d.above, C(1) - part, d.q * d.x / l - over));
     V share = select(d.above, part, C(1) - late);
     V k = select(d.above, share - d.p, d.q - late), n = select(small, m.mean, r.value * l), per = select(small, half, over);
-    return (None){.nll = n, .log_nll = select(d.above, r.log + vlog(l), m.log_mean - vlog1p(per)), .up = {share * m.up, late},
+    return (None){.nll = n, .log_nll = select(d.above, r.log + log_called(l), m.log_mean - log1p_called(per)), .up = {share * m.up, late},
                   .up_slope = {share * (m.up_slope - k * m.up * m.up), -share * k}, .up_cross = share * k * m.up,
                   .spare = {share * late * m.up * m.up}, .per_nll = per, .excess = d.x, .log_excess = d.log_x};
 }
@@ -64,10 +64,10 @@ INLINE V exponential_integral(V r, V log_z)
     static const real weight[] = {0.1894506104550685, 0.1826034150449236, 0.16915651939500254, 0.14959598881657674,
         0.12462897125553388, 0.09515851168249279, 0.062253523938647894, 0.027152459411754096};
     V before = max_(C(-11.512925464970229) - log_z, C(0)), z = exp_called(log_z + before);
-    V half = C(0.5) * min_(vlog1p(C(36) / z), C(36) / r), sum = C(0);
+    V half = C(0.5) * min_(log1p_called(C(36) / z), C(36) / r), sum = C(0);
     for (int i = 0; i < 16; i++) {
         V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
-        sum = sum + exp_called(-(r * u + z * vexpm1(u))) * splat(weight[i & 7]);
+        sum = sum + exp_called(-(r * u + z * expm1_called(u))) * splat(weight[i & 7]);
     }
     V early = select(r * before < C(REAL_MIN), before, -expm1_nonpositive(-r * before) / r);
     return early + exp_called(-r * before) * half * sum;
@@ -76,7 +76,7 @@ INLINE V exponential_integral(V r, V log_z)
  * d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Terms from N on go like (n + c)^-(1 + r) q^n with
  * c = r (r - 1) / (2 (r + 1)): their sum is half the first one plus (N + c) times the first one times exp(z) E_{1+r}(z),
  * z = -(N + c) log q. Right to 1e-5. */
-APART V concentration_information(V r, Odds d)
+SELDOM V concentration_information(V r, Odds d)
 {
     enum { N = 64 };
     r = min_(r, LARGEST);

@@ -1,30 +1,30 @@
 /* Ordinal, logit link: one of K ordered classes. The logits t_k = c_k - z, k < K - 1, never decrease along a row:
- * P(y <= k) = sigmoid(t_k). With a = t_(y-1), or -infinity, b = t_y, or +infinity, and d = b - a the probability of y is
+ * P(y <= k) = sigmoid(t_k). With a = t_(y-1), or -infinity, b = t_y, or +infinity, and d = b - a, y has the probability
  * sigmoid(b) - sigmoid(a) = sigmoid(b) (1 - sigmoid(a)) (1 - e^-d), so that nothing cancels in
  * nll = softplus(-b) + softplus(a) - log(1 - e^-d); of a class of no width it is infinite.
  * With v = 1 / (e^d - 1): gradient -(1 - sigmoid(b)) - v at b and sigmoid(a) + v at a; their curvatures are
- * s (1 - s) + v (1 + v), and -v (1 + v) between the two. An offset is added to z.  McCullagh (1980), Regression models for
- * ordinal data. */
+ * s (1 - s) + v (1 + v), and -v (1 + v) between the two. An offset is added to z.
+ * McCullagh (1980), Regression models for ordinal data. */
 typedef struct { V t, below, above, up, down; } Cut;            /* sigmoid(t), 1 - sigmoid(t), minus the log of each */
 INLINE Cut cut_of(V t)
 {
-    Logistic l = logistic(t);
+    Logistic l = logistic_called(t);
     return (Cut){t, l.sigmoid, l.rest, max_(-t, C(0)) + l.log1p_t, max_(t, C(0)) + l.log1p_t};
 }
 /* The class between two cuts: v, its probability p, and p v (1 + v). */
 typedef struct { V nll, v, p, bend; } Class;
-APART Class class_between(const Cut *a, const Cut *b)
+SELDOM Class class_between(const Cut *a, const Cut *b)
 {
-    Exact gap = two_sum(b->t, -a->t);            /* of a wide class the rounding error would be a relative one of e^-gap */
+    Exact gap = two_sum(b->t, -a->t);            /* of a wide class its rounding error is a relative one of e^-gap */
     gap.sum = select(either(a->t == -INF, b->t == INF), INF, gap.sum);
     V share = abs_(expm1_nonpositive(-gap.sum)), joint = b->below * a->above;
     V rest = exp_lifted(-gap.sum, select(gap.sum < C(-EXP_LOW), -gap.error, C(0))) * DROP, v = rest / share;
-    return (Class){b->up + a->down - vlog1mexp(gap.sum), v, joint * share, product(joint, v)};
+    return (Class){b->up + a->down - log1mexp_called(gap.sum), v, joint * share, product(joint, v)};
 }
 
 typedef struct { Columns z, out; V offset, nan; size_t rows, width; } OrdinalRows;
 INLINE V ordinal_logit(const OrdinalRows *o, size_t k) { return column(&o->z, k) - o->offset; }
-APART Cut ordinal_cut(const OrdinalRows *o, size_t k)           /* k from 1 to K - 1; infinite at 0 and K */
+SELDOM Cut ordinal_cut(const OrdinalRows *o, size_t k)           /* k from 1 to K - 1; infinite at 0 and K */
 {
     return cut_of(k == 0 ? -INF : k > o->width ? INF : ordinal_logit(o, k - 1));
 }
@@ -43,7 +43,7 @@ INLINE Mask ordinal_wrong(OrdinalRows *o)
 }
 
 /* A value for each logit of the target's two, 0 for the others. */
-APART void ordinal_write(OrdinalRows *o, real *out, V y, V at_a, V at_b, V factor, Mask live)
+SELDOM void ordinal_write(OrdinalRows *o, real *out, V y, V at_a, V at_b, V factor, Mask live)
 {
     o->out.out = out;
     for (size_t k = 0; k < o->width; k++) {
@@ -52,7 +52,7 @@ APART void ordinal_write(OrdinalRows *o, real *out, V y, V at_a, V at_b, V facto
     }
     write_columns(&o->out);
 }
-APART V ordinal_target(OrdinalRows *o, const ps_call *c, size_t row, V y, V w)
+SELDOM V ordinal_target(OrdinalRows *o, const ps_call *c, size_t row, V y, V w)
 {
     real low[LANES], high[LANES];
     const real *z = (const real *)c->z + row * o->width;
@@ -73,7 +73,7 @@ APART V ordinal_target(OrdinalRows *o, const ps_call *c, size_t row, V y, V w)
 }
 
 /* Their expectations: s (1 - s) times the probability of the classes on either side, and the bends of both. */
-APART void ordinal_fisher(OrdinalRows *o, real *out, V w)
+SELDOM void ordinal_fisher(OrdinalRows *o, real *out, V w)
 {
     Cut a = ordinal_cut(o, 0);
     Class before = {C(0), C(0), C(0), C(0)};
@@ -88,7 +88,7 @@ APART void ordinal_fisher(OrdinalRows *o, real *out, V w)
     write_columns(&o->out);
 }
 /* mean = sum of P(y > k), variance = sum of P(y > k) (P(y <= k) + 2 sum of P(y <= j) over j < k). */
-APART void ordinal_moments(OrdinalRows *o, const ps_call *c, size_t row)
+SELDOM void ordinal_moments(OrdinalRows *o, const ps_call *c, size_t row)
 {
     real *params = c->params, *means = c->mean, *variances = c->variance;
     V mean = o->nan, variance = o->nan, below = C(0);

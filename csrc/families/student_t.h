@@ -18,7 +18,7 @@ INLINE GammaRatio student_rise(V half, V log_half)
  * 1 / (x + j)^2 is 1 / (2 x^2) + 1 / (2 x^3) + E(x), where E(x) + E(x + 1) = -(x + 1/2) / (x (x + 1))^3; from 17 on E
  * is its asymptotic series (of Abramowitz & Stegun 6.4.12). Below 3 one term of the sum is set apart. */
 typedef struct { V bend, information; } StudentInformation;
-APART StudentInformation student_information(V v)
+SELDOM StudentInformation student_information(V v)
 {
     static const real table[] = {-0.5, 1.5, -8.5, 77.5, -1036.5, 19113.5, -464784.5};
     enum { STEPS = 16 };
@@ -38,7 +38,7 @@ APART StudentInformation student_information(V v)
 
 /* q = u^2 / v, p = 1 / (1 + q), share = q p, log1p = log(1 + q): from logarithms where u^2 or 1 / v overflows. */
 typedef struct { V r, u, u2, q, p, share, log1p, pull, weight, score; Mask tiny, wide; } Student;
-APART Student student_of(V r, Scale s, V v, V log_v)
+SELDOM Student student_of(V r, Scale s, V v, V log_v)
 {
     V u = r * s.inverse * s.extra, u2 = u * u, q = u * (u / v), l = log1p_called(q);
     Mask wide = q > C(1), far = negate(q <= C(REAL_MAX));
@@ -46,7 +46,7 @@ APART Student student_of(V r, Scale s, V v, V log_v)
     V p = select(wide, t * per, per), share = select(wide, per, t * per);
     if (any_lane(far)) {
         V log_q = C(2) * (log_called(abs_(r)) - s.log_scale) - log_v;
-        Logistic g = logistic(log_q);
+        Logistic g = logistic_called(log_q);
         p = select(far, g.rest, p), share = select(far, g.sigmoid, share);
         l = select(far, g.softplus, l), q = select(far, exp_called(log_q), q), wide = q > C(1);
     }

@@ -26,24 +26,25 @@ enum { TERMS = 128 };
 INLINE V tweedie_term(V j, V d, V t, V log_t, V b)               /* log W_j - (1 + b) t for j = t (1 + d) */
 {
     Mask near = abs_(d) < C(0.5);
-    V bent = select(near, fma_(C(1) + d, vlog1pmx(d), d * d), j * ((vlog(j) - log_t) - C(1)) / t + C(1));
-    return -(C(1) + b) * t * bent - vlog(j) - gamma_shape(j).nll - gamma_shape(b * j).nll;
+    V bent = select(near, fma_(C(1) + d, log1pmx_called(d), d * d), j * ((log_called(j) - log_t) - C(1)) / t + C(1));
+    return -(C(1) + b) * t * bent - log_called(j) - gamma_shape(j).nll - gamma_shape(b * j).nll;
 }
-APART V tweedie_base(Obs o)
+SELDOM V tweedie_base(Obs o)
 {
     V p = o.fixed.power, b = (C(2) - p) / (p - C(1)), y = max_(o.y, C(REAL_MIN));
-    V log_t = (C(2) - p) * vlog(y) - vlog(o.fixed.dispersion * (C(2) - p)), t = max_(vexp(log_t), C(REAL_MIN));
+    V log_t = (C(2) - p) * log_called(y) - log_called(o.fixed.dispersion * (C(2) - p));
+    V t = max_(exp_called(log_t), C(REAL_MIN));
     V deviation = sqrt_(t / (C(1) + b)), step = select(deviation < C(7), C(1), C(0.5) * deviation);
     V first = select(deviation < C(7), max_((t + ROUNDER) - ROUNDER, C(1)), t), lag = first - t, sum = C(1);
     V head = tweedie_term(first, lag / t, t, log_t, b);
     for (int side = -1; side < 2; side += 2) for (int i = 1; i < TERMS / 2; i++) {
         V shift = C(side * i) * step, j = first + shift;
         V term = tweedie_term(max_(j, C(1)), (lag + shift) / t, t, log_t, b);
-        V part = select(j < C(1), C(0), vexp(term - head));
+        V part = select(j < C(1), C(0), exp_called(term - head));
         sum = sum + part;
         if (!any_lane(part > sum * C(REAL_EPSILON / 4))) break;      /* from here on no lane's sum would change */
     }
-    return select(o.y > C(0), (vlog(y) - (C(1) + b) * t) - (head + vlog(sum * step)), C(0));
+    return select(o.y > C(0), (log_called(y) - (C(1) + b) * t) - (head + log_called(sum * step)), C(0));
 }
 
 LIKELIHOOD(tweedie, 1, outside_nonnegative, tweedie_base)

@@ -6,7 +6,7 @@
 typedef struct { Logistic s, t; V some, delta, n, drop, cross; } Inflation;    /* some = 1 - P(0), delta = t - s */
 INLINE Inflation inflation_of(V g, V n)
 {
-    Inflation f = {.s = logistic(g), .t = logistic_of_sum(g, n), .n = n};
+    Inflation f = {.s = logistic_called(g), .t = logistic_of_sum(g, n), .n = n};
     f.some = f.s.rest * -expm1_nonpositive(-n), f.delta = f.t.sigmoid * f.some;
     f.drop = times(f.t.rest, n), f.cross = f.t.sigmoid * f.t.rest;
     return f;
@@ -41,13 +41,13 @@ INLINE void zero_inflated_fisher(const Inflation *f, V counts, int inner, Point 
     p->fisher[inner] = f->s.sigmoid * f->delta;
 }
 
-APART void zero_inflated(const Obs *o, const Mean *m, int inner, Point *p)
+SELDOM void zero_inflated(const Obs *o, const Mean *m, int inner, Point *p)
 {
     Inflation f = inflation_of(o->z[inner], p->none.nll);
     Mask zero = o->y == C(0);
     V log_rest = -f.s.softplus, structural = f.s.log1p_t + max_(-o->z[inner], C(0));         /* -log s */
     V least = min_(f.s.softplus + f.n, structural) - f.t.log1p_t;
-    p->nll = select(zero, select(f.some < C(0.5), -vlog1p(-f.some), least), p->nll + f.s.softplus);
+    p->nll = select(zero, select(f.some < C(0.5), -log1p_called(-f.some), least), p->nll + f.s.softplus);
     for (int k = 0; k < inner; k++) p->grad[k] = select(zero, times(f.drop, p->none.up[k]), p->grad[k]);
     p->grad[inner] = select(zero, -f.delta, f.s.sigmoid);
     if (o->want & MEAN) {
