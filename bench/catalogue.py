@@ -49,7 +49,7 @@ V(mean) = A″:
     d nll / dz = (mean − y) / φ · h′(z) / V(h(z))
 
 For the canonical link h′ = V, and the factor is 1. This line, and the residual in it, stand in the code once
-(`with_gradient` in `csrc/point.h`); a family with one logit states its mean, its nll and its link, and has no gradient
+(`give_gradient` in `csrc/point.h`); a family with one logit states its mean, its nll and its link, and has no gradient
 to state. Families with more parameters (scales, shapes, mixtures) are not of this form in all of their logits and state
 theirs.
 

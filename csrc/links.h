@@ -130,6 +130,7 @@ INLINE Mean mirrored(Mean c)
     return (Mean){.mean = c.rest, .rest = c.mean, .log_mean = c.log_rest, .log_rest = c.log_mean, .slope = c.slope,
                   .up = c.down, .down = c.up, .bend = -c.bend, .up_slope = -c.down_slope, .down_slope = -c.up_slope};
 }
+INLINE Mean loglog_link(V z) { return mirrored(cloglog_link(-z)); }
 
 /* mean = 1/2 + atan(z) / pi.  Beyond |z| = 1, with i = 1 / |z|, the slope i^2 / (pi (1 + i^2)) over the smaller side is
  * i (i / (pi small)) / (1 + i^2), which underflows nowhere; i / (pi small) -> 1. */
@@ -161,8 +162,7 @@ INLINE void hand_back(Mean m, int want, Mean *out)
 }
 #define LINK(link) SELDOM void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
 LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) LINK(reciprocal_softplus)
-LINK(probit) LINK(cloglog) LINK(cauchit)
-SELDOM void loglog_apart(V z, int want, Mean *m) { cloglog_apart(-z, want, m), *m = mirrored(*m); }
+LINK(probit) LINK(cloglog) LINK(loglog) LINK(cauchit)
 
 /* a^2 / b from their logarithms where a or b has left the range of the type. */
 INLINE V square_over(V a, V log_a, V b, V log_b)

@@ -79,17 +79,16 @@ INLINE V residual(Point p, Obs o, int kind)
 /* Gradient and Fisher information of a family whose variance is dispersion x V(mean), by the chain of the link; a
  * generalised linear model's score and information, McCullagh & Nelder (1989), section 2.5. The leverage of a proportion
  * is slope / (mean rest): mean and rest times that are down and up, which stay finite where it does not. */
-INLINE Point with_gradient(Point p, Obs o, int kind)
+INLINE void give_gradient(Point *p, const Obs *o, int kind)
 {
-    V per = o.fixed.per_dispersion, leverage = kind & CHAINED && !(kind & PROPORTION) ? p.leverage : C(1);
-    Point q = p;
-    if (kind == OWN) return p;
-    if (kind == (PROPORTION | CHAINED)) q.mean = p.down, q.rest = p.up;
-    V information = kind & RELATIVE ? p.up : kind & PROPORTION ? product(q.mean, q.rest) : p.slope;
-    p.grad[0] = residual(q, o, kind) * leverage;  /* the loops multiply by 1 / dispersion, once for all rows */
-    p.fisher[0] = information * leverage * per * o.count;
-    if (!(kind & CHAINED)) p.curv[0] = p.fisher[0];
-    return p;
+    V per = o->fixed.per_dispersion, leverage = kind & CHAINED && !(kind & PROPORTION) ? p->leverage : C(1);
+    V mean = kind == (PROPORTION | CHAINED) ? p->down : p->mean, rest = kind == (PROPORTION | CHAINED) ? p->up : p->rest;
+    if (kind == OWN) return;
+    V information = kind & RELATIVE ? p->up : kind & PROPORTION ? product(mean, rest) : p->slope;
+    Point q = {.mean = mean, .rest = rest, .inverse = p->inverse};
+    p->grad[0] = residual(q, *o, kind) * leverage;  /* the loops multiply by 1 / dispersion, once for all rows */
+    p->fisher[0] = information * leverage * per * o->count;
+    if (!(kind & CHAINED)) p->curv[0] = p->fisher[0];
 }
 
 INLINE Fixed fixed_by(const ps_options *options)

@@ -105,7 +105,8 @@ INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int
         for (size_t i = from; i < end; i += (size_t)LANES, to += LANES * logits) {
             o.y = load(y + i), o.y2 = C(1) - o.y;
             load_logits(o.z, z + i * (size_t)logits, logits);
-            Point p = with_gradient(family(o), o, kind);
+            Point p = family(o);
+            give_gradient(&p, &o, kind);
             if (want & VALUE) s = add(s, p.nll);
             for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
             store_logits(to, p.grad, logits);
@@ -120,19 +121,30 @@ INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int
 }
 
 /* What is wanted of a family's answer is handed back; the rest is dead code, or skipped. */
-INLINE void answer(Point p, int want, int logits, Point *out)
+INLINE void answer(const Point *p, int want, int logits, Point *out)
 {
-    out->nll = p.nll;
-    for (int k = 0; k < logits; k++) out->grad[k] = p.grad[k];
+    enum { MOST = MAX_LOGITS };                  /* loops of constant length: the Point dissolves into what is read */
+    out->nll = p->nll;
+    UNROLLED for (int k = 0; k < MOST; k++) if (k < logits) out->grad[k] = p->grad[k];
     if (want & MEAN) {
-        out->mean = p.mean, out->variance = p.variance;
-        for (int k = 0; k < logits; k++) out->param[k] = logits == 1 ? p.mean : p.param[k];
+        out->mean = p->mean, out->variance = p->variance;
+        UNROLLED for (int k = 0; k < MOST; k++) if (k < logits) out->param[k] = logits == 1 ? p->mean : p->param[k];
     }
-    for (int k = 0; want & CURVATURE && k < logits; k++) out->curv[k] = p.curv[k];
-    for (int k = 0; want & CURVATURE && k < logits * (logits - 1) / 2; k++) out->curv_pair[k] = p.curv_pair[k];
-    for (int k = 0; want & FISHER && k < logits; k++) out->fisher[k] = p.fisher[k];
-    for (int k = 0; want & FISHER && k < logits * (logits - 1) / 2; k++) out->fisher_pair[k] = p.fisher_pair[k];
-    if (want & NOTHING) out->none = p.none;
+    if (want & CURVATURE) {
+        UNROLLED for (int k = 0; k < MOST; k++) if (k < logits) out->curv[k] = p->curv[k];
+        UNROLLED for (int k = 0; k < PAIRS; k++) if (k < logits * (logits - 1) / 2) out->curv_pair[k] = p->curv_pair[k];
+    }
+    if (want & FISHER) {
+        UNROLLED for (int k = 0; k < MOST; k++) if (k < logits) out->fisher[k] = p->fisher[k];
+        UNROLLED for (int k = 0; k < PAIRS; k++) if (k < logits * (logits - 1) / 2) out->fisher_pair[k] = p->fisher_pair[k];
+    }
+    if (!(want & NOTHING)) return;
+    const None *n = &p->none;
+    None *to = &out->none;
+    to->nll = n->nll, to->log_nll = n->log_nll, to->up_cross = n->up_cross;
+    to->per_nll = n->per_nll, to->excess = n->excess, to->log_excess = n->log_excess;
+    UNROLLED for (int k = 0; k < 2; k++)
+        to->up[k] = n->up[k], to->up_slope[k] = n->up_slope[k], to->spare[k] = n->spare[k];
 }
 
 INLINE void weigh(V *x, int count, V w, Mask live)              /* 0 * inf = 0: a row of weight 0 is not read */
@@ -373,7 +385,10 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 /* A likelihood in terms of its mean, likelihood_of, for COLD and HOT pairs. */
 #define LINKABLE(likelihood, logits) \
     APART void likelihood##_apart(const Obs *o, const Mean *m, int kind, Point *p) \
-    { answer(with_gradient(likelihood##_of(seldom(*o), *m), *o, kind), o->want, logits, p); }
+    { \
+        Point q = likelihood##_of(seldom(*o), *m); \
+        give_gradient(&q, o, kind), answer(&q, o->want, logits, p); \
+    }
 #define COLD(likelihood, link, logits, kind, undefined) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, logits, kind, undefined)
 #define LINKED(likelihood, link) \
@@ -388,7 +403,10 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \
     APART void likelihood##_##link##_apart(const Obs *o, const Mean *m, int gradient, Point *p) \
-    { (void)m, (void)gradient; answer(with_gradient(formula(seldom(*o)), *o, kind), o->want, logits, p); }
+    { \
+        Point q = formula(seldom(*o)); \
+        (void)m, (void)gradient, give_gradient(&q, o, kind), answer(&q, o->want, logits, p); \
+    }
 #define COLD_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, NULL, logits, kind, NULL)
