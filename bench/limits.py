@@ -5,23 +5,17 @@ held against them: the best of several tries, so that a row's share of its limit
 """
 
 from functools import cached_property, partial
-import os
-from pathlib import Path
-import shlex
-import subprocess
-import sysconfig
-import tempfile
 import time
 
-from cffi import FFI
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-TARGETS = {
-    "avx512": ["-DISA_AVX512", "-DISA_BYTES=64", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
-    "avx2": ["-DISA_AVX2", "-DISA_BYTES=32", "-mavx2", "-mfma"],
-    "neon": ["-DISA_NEON", "-DISA_BYTES=16"],
-}
+from bench.native import library
+
+DECLARATIONS = """
+size_t multiply_adds_of_a_step(void);
+double multiply_adds(size_t steps);
+void copy(size_t count, const REAL *from, REAL *to, int past, size_t times);
+"""
 
 
 class Limits:
@@ -29,20 +23,9 @@ class Limits:
 
     def __init__(self, isa, real):
         self.real, self._copies = np.dtype(real), {}
-        bits = 8 * self.real.itemsize
-        scalar = ["-DISA_SCALAR", f"-DISA_BYTES={bits // 8}"]
-        compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-        ffi = FFI()
-        number = "float" if bits == 32 else "double"
-        ffi.cdef(f"size_t multiply_adds_of_a_step(void); double multiply_adds(size_t steps);"
-                 f"void copy(size_t count, const {number} *from, {number} *to, int past, size_t times);")  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            library = f"{folder}/limits.so"
-            subprocess.run([*compiler, "-O2", "-std=gnu11", "-ffp-contract=off", "-Wno-psabi", "-shared", "-fPIC",
-                            f"-DREAL_BITS={bits}", *TARGETS.get(isa, scalar), f"-I{HERE.parent / 'csrc'}",
-                            HERE / "limits.c", "-o", library], check=True)  # fmt: skip
-            self._lib = ffi.dlopen(library)
-        self._number, self._from_buffer = number, ffi.from_buffer
+        self._number = "float" if self.real.itemsize == 4 else "double"
+        self._lib, ffi = library("limits.c", DECLARATIONS, isa, real)
+        self._from_buffer = ffi.from_buffer
 
     @cached_property
     def flops(self):

@@ -160,7 +160,7 @@ INLINE void hand_back(Mean m, int want, Mean *out)
     if (!(want & (CURVATURE | NOTHING))) return;
     out->bend = m.bend, out->up_slope = m.up_slope, out->down_slope = m.down_slope, out->inverse_bend = m.inverse_bend;
 }
-#define LINK(link) SELDOM void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
+#define LINK(link) APART void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
 LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) LINK(reciprocal_softplus)
 LINK(probit) LINK(cloglog) LINK(loglog) LINK(cauchit)
 

@@ -159,6 +159,28 @@ SELDOM void store_second(real *p, const V *diagonal, const V *pair, int logits, 
         *p++ = lane(j == k ? diagonal[j] : pair[j + k - 1], i);
 }
 
+/* What training asks of a pair with one logit and one target that has no loops of its own: as bare_loop, but called. */
+APART int plain_loop(const Spec *k, int want, const Rows *r, size_t count, const ps_call *c, double *sum, size_t *bad)
+{
+    Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1)};
+    Mean m;
+    Point p;
+    Sum s = no_sum();
+    V scale = gradient_scale(c, &o.fixed, k->kind);
+    for (size_t i = 0; i < count; i += (size_t)LANES) {
+        o.y = load(r->y + i), o.y2 = C(1) - o.y, o.z[0] = load(r->z + i);
+        k->link(o.z[0], want, &m);
+        k->likelihood(&o, &m, k->kind, &p);
+        s = add(s, p.nll);
+        Wrong wrong = wrong_of(k->outside, k->undefined, 1, 1, &o);
+        int status = status_of(wrong, i, bad);
+        if (status != PS_OK) return status;
+        store(r->grad + i, p.grad[0] * scale);
+    }
+    if (want & VALUE) *sum += total_of(s);
+    return PS_OK;
+}
+
 /* Anything asked of any family. */
 APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_call *c, double *sum, size_t *bad)
 {
@@ -246,8 +268,10 @@ APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, 
     size_t left = count % (size_t)LANES, whole = count - left, n = (size_t)k->logits, second = c->flags & PS_BLOCK ? n * n : n;
     const ps_options *f = c->options;
     int usual = f->scale_link == PS_SOFTPLUS && !(f->min_scale > 0 || f->smoothing > 0), status;
-    int bare = k->bare && usual && !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll;
-    if (!bare || (status = k->bare(&r, whole, c, want, sum)) != PS_OK)
+    int trains = !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll, bare = trains && usual && k->bare;
+    int plain = trains && !(f->smoothing > 0) && !k->bare && !k->gate && k->link && k->logits == 1 && k->targets == 1;
+    if (plain) status = plain_loop(k, want, &r, whole, c, sum, bad);
+    else if (!bare || (status = k->bare(&r, whole, c, want, sum)) != PS_OK)
         status = general_loop(k, want, r, whole, c, sum, bad);
     if (status != PS_OK || !left) return status;
     r = rows_at(r, whole, n, second, (size_t)k->targets);
