@@ -3,7 +3,8 @@
 usage: python -m bench.run [--quick] [--only WORD] [--seconds S] [--output FILE]
 
 Each answer is checked before it is timed; contenders take turns on one core; times are medians. Each row says what
-share of this machine's limit, measured in the same run, pyscratch reaches. Table; JSON and a picture in out/.
+share of this machine's limit, measured in the same run, pyscratch reaches. Two more tables say what composed links and
+several quantities at once cost: see `composed`. Tables; JSON and a picture in out/.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 
 import numpy as np
 
-from bench import CORES, contenders, stay_on
+from bench import CORES, composed, contenders, stay_on
 from bench.limits import Limits
 import pyscratch as ps
 from pyscratch.compare import gap, interleaved
@@ -91,10 +92,11 @@ def environment():
             "pyscratch": {"isa": ps.isa(), "threads": ps.threads()}}  # fmt: skip
 
 
-def write(rows, limits, path):
+def write(rows, limits, path, more):
     """Write the JSON and, where matplotlib is installed, the picture beside it."""
     path.parent.mkdir(exist_ok=True)
-    result = {"environment": environment(), "limits": {real: limits[real].table() for real in limits}, "rows": rows}
+    result = {"environment": environment(), "limits": {real: limits[real].table() for real in limits}, "rows": rows,
+              **more}  # fmt: skip
     path.write_text(json.dumps(result, indent=1) + "\n")
     written = [path]
     try:
@@ -130,7 +132,8 @@ def main(arguments=None):
             print(header(kind))
         rows.append(measure(case, options.seconds, limits))
         print(line(rows[-1]), flush=True)
-    write(rows, limits, options.output)
+    stay_on(one_core)
+    write(rows, limits, options.output, {} if options.only else composed.main(3 if options.quick else 9))
     return any(row["wrong"] for row in rows)
 
 

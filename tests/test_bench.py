@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from bench import composed
 from bench.limits import Limits, aligned
+from bench.native import library
 from pyscratch import _native
 
 
@@ -21,3 +23,13 @@ def test_the_limits_of_the_machine_can_be_measured(isa, real):
         limits._lib.copy(1024, *(limits._from_buffer(f"{limits._number}[]", a) for a in (source, target)),
                          past_the_caches, 1)  # fmt: skip
         assert np.array_equal(source, target)
+
+
+@pytest.mark.parametrize("isa", _native.isas() if _native.available else [])
+@pytest.mark.parametrize("real", composed.REALS)
+def test_pairs_fused_by_hand_have_the_same_answer(isa, real, use_isa):
+    use_isa(isa)
+    lib, ffi = library("composed.c", composed.DECLARATIONS, isa, real)
+    for pair, (name, options) in composed.PAIRS.items():
+        loss, z, y = composed.drawn(name, options, 101, real)
+        composed.check(*composed.by_hand(lib, ffi, pair, z, y), loss, z, y)

@@ -221,7 +221,7 @@ def test_start_stays_finite_where_the_best_constant_is_not(module):
 @each_module
 def test_start_from_needs_a_bias(module):
     net = module.Network([module.Dense(5, 1), module.Tanh()], module.Gaussian())
-    with pytest.raises(TypeError, match=r"start_from needs a Dense as the last layer .* got Tanh\(\)"):
+    with pytest.raises(TypeError, match=r"start_from needs a Dense as the last layer.* got Tanh\(\)"):
         net.start_from(np.ones(3))
     net.fit(features(8), np.ones(8), epochs=1)
 
