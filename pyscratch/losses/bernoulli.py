@@ -32,7 +32,7 @@ class Bernoulli(Loss):
         "probit": {"curvature": (48, 48)},
         "cloglog": dict.fromkeys(("nll", "grad", "mean", "params", "variance", "curvature", "fisher"), (1024, 1024)),
         "loglog": dict.fromkeys(("nll", "grad", "mean", "params", "variance", "curvature", "fisher"), (1024, 1024)),
-        "cauchit": {"curvature": (8, 8)},
+        "cauchit": {"grad": (8, 5), "curvature": (8, 8)},  # its slope is a quotient of quotients
     }
     scipy = "bernoulli"
     distribution_class = distributions.Bernoulli
