@@ -183,6 +183,8 @@ def test_an_error_names_the_batch_and_keeps_the_last_step(module):
     ],
 )
 def test_what_is_refused(given, more, error, words):
+    if "LBFGS" in words:
+        pytest.importorskip("scipy.optimize")
     net = make_network(MAIN, POISSON)
     before = net.values.copy()
     with pytest.raises(error, match=words):
