@@ -1,5 +1,8 @@
 """Several quantities of a head in one pass over memory: what `Loss.evaluate` does."""
 
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 
 from pyscratch import _checks
@@ -8,41 +11,52 @@ USUAL = ("nll", "grad", "mean", "variance", "fisher")
 OF_TARGETS = ("nll", "grad", "curvature")
 OF_WEIGHTS = ("nll", "grad", "curvature", "fisher")
 NAMES = (*USUAL, "curvature", "link")
+PER_OUTPUT = ("mean", "variance")
 PASSES = {**{name: name for name in NAMES}, "link": "params"}  # names of the outputs of `_head`
+
+
+class Pass(NamedTuple):
+    """How quantities are computed: names that the kernel gives in one pass, with its outputs, and those asked alone."""
+
+    together: tuple
+    alone: tuple
+    outs: tuple  # (name, output of the kernel) of those that are arrays
+    value: bool
 
 
 def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
     """See `Loss.evaluate`; ``reduced`` makes what a reduction promises out of a sum."""
-    want = _wanted(want, y)
+    want = (want,) if isinstance(want, str) else tuple(want)
     (z, y, kind, rows, outputs, width), offset, weights = loss._read(z, y, offset, weights)
-    outs = {loss._passes[name]: name for name in reversed(want)}  # of two names of one output the first
-    every = weights is None or weights.all()  # a pass with weights does not read the other rows
-    together = [name for out, name in outs.items() if out and (every or name in OF_WEIGHTS)]
-    result = {name: _alone(loss, name, z, offset, weights) for name in want if name not in together}
-
+    every = weights is None or bool(weights.all())  # a pass with weights does not read the other rows
+    plan = _planned(type(loss), want, y is not None, every)
+    result = {name: _alone(loss, name, z, offset, weights) for name in plan.alone}
     weight = loss._weight(rows, y, weights) if y is not None else 1.0
     scale = 1.0 if reduction != "mean" else 1.0 / weight if weight else 0.0
-    each = np.empty(rows, z.dtype) if "nll" in want and reduction == "none" else None
+    each = np.empty(rows, z.dtype) if plan.value and reduction == "none" else None
     per_output = (rows,) if outputs == 1 else (rows, outputs)
-    shapes = {"mean": per_output, "variance": per_output}
-    outs = {name: loss._passes[name] for name in together if name != "nll"}
-    arrays = {out: np.empty(shapes.get(out, z.shape), z.dtype) for out in outs.values()}
-    if together:
-        total = loss._head(rows, outputs, width, z, offset, kind, y, weights, scale, "nll" in want, each, **arrays)
-    for name in together:
-        array = reduced(total, weight, reduction, each) if name == "nll" else arrays[outs[name]]
-        result[name] = loss._named(array) if name == "link" else array
+    arrays = {out: np.empty(per_output if out in PER_OUTPUT else z.shape, z.dtype) for _, out in plan.outs}
+    if plan.together:
+        total = loss._head(rows, outputs, width, z, offset, kind, y, weights, scale, plan.value, each, **arrays)
+    if plan.value:
+        result["nll"] = reduced(total, weight, reduction, each)
+    for name, out in plan.outs:
+        result[name] = loss._named(arrays[out]) if name == "link" else arrays[out]
     return {name: result[name] for name in want}
 
 
-def _wanted(want, y):
-    want = (want,) if isinstance(want, str) else tuple(want)
+@cache
+def _planned(cls, want, known, every):
+    """The `Pass` of these names for a class of losses; ValueError for a name that is none, or that needs targets."""
     for name in want:
         _checks.choice("want", name, NAMES)
     lost = [name for name in want if name in OF_TARGETS]
-    if y is None and lost:
+    if lost and not known:
         raise ValueError(f"y is needed for {', '.join(lost)}")
-    return want
+    first = {cls._passes[name]: name for name in reversed(want)}  # of two names of one output the first
+    together = tuple(name for out, name in first.items() if out and (every or name in OF_WEIGHTS))
+    outs = tuple((name, cls._passes[name]) for name in together if name != "nll")
+    return Pass(together, tuple(dict.fromkeys(name for name in want if name not in together)), outs, "nll" in together)
 
 
 def _alone(loss, name, z, offset, weights):

@@ -90,7 +90,7 @@ LOGITS = [0.0, 1e-6, 0.01, 0.3, 0.7, 1.0, 2.5, 5.0, 8.0, 12.0, 17.5, 20.0, 30.0,
 TARGETS = [0, 1, 2, 3, 7, 20, 64, 200, 1000, 1e5, -3, -1e-3, 0.5, 0.3, 0.999, 1e-5, 0.9, 17.25, -250.5]
 
 
-def grid(loss, dtype, rows=120):
+def grid(loss, dtype, rows=80):
     """Rows of one output: half of the logits usual ones, half from a grid with far tails; targets of the support."""
     rng = seeded(loss.name, "grid")
     width = width_of_three(loss)

@@ -53,7 +53,7 @@ def test_equals_the_reference(pair, dtype, each_isa):
 
 def test_all_ways_of_asking_agree_bit_for_bit(pair, dtype, isa):
     loss, _ = pair
-    for width in widths(loss):
+    for width in widths(loss)[::3]:
         for rows in sizes(isa, dtype, loss, width):
             rng = seeded(loss.name, rows)
             z, y = draw(loss, rows, width, rng, dtype)

@@ -27,9 +27,17 @@ def histories(head, activation, optimizer, epochs, dtype=np.float64, **options):
     return nets, found
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("activation,bound", [("Tanh", 1e-10), ("ReLU", 1e-8)])
-@pytest.mark.parametrize("head", PLAIN, ids=[name for name, _ in PLAIN])
+CORE = ("Bernoulli", "Categorical", "Gaussian", "HeteroscedasticGaussian", "Poisson")  # with every body and optimizer
+RUNS = [
+    pytest.param(head, activation, bound, optimizer, id=f"{head[0]}-{activation}-{optimizer}")
+    for head in PLAIN
+    for activation, bound in (("Tanh", 1e-10), ("ReLU", 1e-8))
+    for optimizer in OPTIMIZERS
+    if head[0] in CORE or (activation, optimizer) in (("Tanh", "Adam"), ("ReLU", "SGD"))
+]
+
+
+@pytest.mark.parametrize("head,activation,bound,optimizer", RUNS)
 def test_histories_agree_over_50_epochs_of_50_steps(head, activation, bound, optimizer):
     assert ROWS // BATCH == STEPS
     (one, other), (first, second) = histories(head, activation, optimizer, EPOCHS)

@@ -1,5 +1,6 @@
 """One of K classes."""
 
+from functools import cached_property
 import operator
 
 import numpy as np
@@ -94,10 +95,11 @@ class Categorical(Loss):
         kept = (y != self.ignore_index).ravel().astype(dtype)
         return kept if weights is None else np.where(kept > 0, weights, 0).astype(dtype)
 
-    @property
+    @cached_property
     def plain(self):
         """The likelihood by itself: no class weights, no smoothing."""
-        return type(self)(ignore_index=self.ignore_index)
+        marked = {"ignore_index": self.ignore_index}
+        return self if self._options == {**marked, "class_weights": None, "smoothing": 0.0} else type(self)(**marked)
 
     def width(self, outputs=2):
         """How many logits a row needs for ``outputs`` classes: as many."""
