@@ -132,6 +132,7 @@ class Loss:
     _start_is_best = True  # whether `start` is the best constant, not only a place to begin
     _fisher_is_expected = True  # whether `fisher` is the expectation of `curvature`, not only a bound
 
+    _equal = {}  # quantities that are the same numbers as another where there are neither weights nor such options
     _passes = _quantities.PASSES  # which output of `_head` each quantity is; None if it has to be asked by itself
 
     _head = _native.head

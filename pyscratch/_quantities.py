@@ -30,7 +30,8 @@ def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
     (z, y, kind, rows, outputs, width), offset, weights = loss._read(z, y, offset, weights)
     every = weights is None or bool(weights.all())  # a pass with weights does not read the other rows
     plan = _planned(type(loss), want, y is not None, every)
-    result = {name: _alone(loss, name, z, offset, weights) for name in plan.alone}
+    equal = loss._equal if weights is None and loss.plain is loss else {}
+    result = {name: _alone(loss, name, z, offset, weights) for name in plan.alone if equal.get(name) not in want}
     weight = loss._weight(rows, y, weights) if y is not None else 1.0
     scale = 1.0 if reduction != "mean" else 1.0 / weight if weight else 0.0
     each = np.empty(rows, z.dtype) if plan.value and reduction == "none" else None
@@ -42,6 +43,9 @@ def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
         result["nll"] = reduced(total, weight, reduction, each)
     for name, out in plan.outs:
         result[name] = loss._named(arrays[out]) if name == "link" else arrays[out]
+    for name, same in equal.items():
+        if name in want and name not in result:
+            result[name] = result[same].copy()
     return {name: result[name] for name in want}
 
 

@@ -36,6 +36,7 @@ class Categorical(Loss):
     ulps = {"nll": (5, 4), "grad": (8, 4), "mean": (6, 6), "variance": (6, 6), "curvature": (6, 6), "fisher": (6, 6)}
     scipy = "multinomial"
     distribution_class = distributions.Categorical
+    _equal = {"variance": "fisher"}
     _passes = {**Loss._passes, "mean": "params", "variance": None}
     card = Card(
         target="one of K unordered classes",
