@@ -152,7 +152,8 @@ INLINE Mean cauchit_link(V z)
 }
 
 /* Each link out of line, for the pairs that are not inlined. Second derivatives are skipped where nobody asks. */
-typedef void Link(V z, int want, Mean *m);
+enum { AT_ONCE = 4 };                            /* vectors that are handed over together where calls would cost much */
+typedef void Link(const V *z, int count, int want, Mean *m);
 INLINE void hand_back(Mean m, int want, Mean *out)
 {
     out->mean = m.mean, out->rest = m.rest, out->log_mean = m.log_mean, out->log_rest = m.log_rest;
@@ -160,7 +161,9 @@ INLINE void hand_back(Mean m, int want, Mean *out)
     if (!(want & (CURVATURE | NOTHING))) return;
     out->bend = m.bend, out->up_slope = m.up_slope, out->down_slope = m.down_slope, out->inverse_bend = m.inverse_bend;
 }
-#define LINK(link) APART void link##_apart(V z, int want, Mean *m) { hand_back(link##_link(z), want, m); }
+#define LINK(link) \
+    APART void link##_apart(const V *z, int count, int want, Mean *m) \
+    { for (int i = 0; i < count; i++) hand_back(link##_link(z[i]), want, m + i); }
 LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) LINK(reciprocal_softplus)
 LINK(probit) LINK(cloglog) LINK(loglog) LINK(cauchit)
 

@@ -49,11 +49,13 @@ INLINE Rows rows_at(Rows r, size_t i, size_t logits, size_t second, size_t targe
  * or value and gradient, and nothing else. The bits are the same either way. */
 typedef void Likelihood(const Obs *o, const Mean *m, int kind, Point *p);
 typedef void Gate(const Obs *o, const Mean *m, int inner, Point *p);    /* the first logits are those of the family inside */
+typedef Mask Training(const V *y, const Mean *m, const Obs *o, int count, int kind, V *nll, V *grad);
 typedef int BareKernel(const Rows *r, size_t count, const ps_call *c, int want, double *sum);
 typedef struct {
     Likelihood *likelihood;
     Link *link;                                  /* NULL: the likelihood reads the logits */
     BareKernel *bare;                            /* of a HOT row, else NULL */
+    Training *training;                          /* of a COLD row with one logit and one target, else NULL */
     Support *outside;
     Domain *undefined;                           /* NULL: the link is defined everywhere */
     int kind, logits, targets;                   /* how the gradient is made; reals per observation in z, in y */
@@ -159,23 +161,37 @@ SELDOM void store_second(real *p, const V *diagonal, const V *pair, int logits, 
         *p++ = lane(j == k ? diagonal[j] : pair[j + k - 1], i);
 }
 
-/* What training asks of a pair with one logit and one target that has no loops of its own: as bare_loop, but called. */
-APART int plain_loop(const Spec *k, int want, const Rows *r, size_t count, const ps_call *c, double *sum, size_t *bad)
+/* What training asks of a COLD pair with one logit and one target: link and likelihood are called for AT_ONCE vectors.
+ * Which target or logit is wrong is left to general_loop. */
+typedef Point Linked(Obs o, Mean m);
+INLINE Mask training_loop(Linked *of, Support *outside, const V *y, const Mean *m, const Obs *given, int count, int kind,
+                          V *nll, V *grad)
 {
-    Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1)};
-    Mean m;
-    Point p;
+    Mask wrong = first_lanes(0);
+    for (int i = 0; i < count; i++) {
+        Obs o = {.fixed = given->fixed, .want = GRAD | VALUE, .count = C(1), .y = y[i], .y2 = C(1) - y[i]};
+        Point p = of(o, m[i]);
+        give_gradient(&p, &o, kind);
+        nll[i] = p.nll, grad[i] = p.grad[0];
+        wrong = either(wrong, outside(o.y, o.fixed.integer));
+    }
+    return wrong;
+}
+APART int plain_loop(const Spec *k, int want, const Rows *r, size_t count, const ps_call *c, double *sum)
+{
+    Obs o = {.fixed = fixed_by(c->options)};
+    Mean m[AT_ONCE];
+    V z[AT_ONCE], y[AT_ONCE], nll[AT_ONCE], grad[AT_ONCE], scale = gradient_scale(c, &o.fixed, k->kind);
     Sum s = no_sum();
-    V scale = gradient_scale(c, &o.fixed, k->kind);
-    for (size_t i = 0; i < count; i += (size_t)LANES) {
-        o.y = load(r->y + i), o.y2 = C(1) - o.y, o.z[0] = load(r->z + i);
-        k->link(o.z[0], want, &m);
-        k->likelihood(&o, &m, k->kind, &p);
-        s = add(s, p.nll);
-        Wrong wrong = wrong_of(k->outside, k->undefined, 1, 1, &o);
-        int status = status_of(wrong, i, bad);
-        if (status != PS_OK) return status;
-        store(r->grad + i, p.grad[0] * scale);
+    for (size_t i = 0; i < count;) {
+        size_t left = (count - i) / (size_t)LANES;
+        int vectors = left < AT_ONCE ? (int)left : AT_ONCE;
+        for (int v = 0; v < vectors; v++) z[v] = load(r->z + i + (size_t)v * LANES), y[v] = load(r->y + i + (size_t)v * LANES);
+        k->link(z, vectors, want, m);
+        Mask wrong = k->training(y, m, &o, vectors, k->kind, nll, grad);
+        for (int v = 0; k->undefined && v < vectors; v++) wrong = either(wrong, k->undefined(z[v]));
+        if (any_lane(wrong)) return PS_BAD_TARGET;
+        for (int v = 0; v < vectors; v++, i += (size_t)LANES) s = add(s, nll[v]), store(r->grad + i, grad[v] * scale);
     }
     if (want & VALUE) *sum += total_of(s);
     return PS_OK;
@@ -200,7 +216,7 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
         if (k->targets == 2 && known) o.count = o.y + o.y2;
         load_logits(o.z, r.z + i * n, logits);
         if (r.offset) o.z[0] = o.z[0] + load(r.offset + i);
-        if (k->link) k->link(o.z[0], o.want, &m);
+        if (k->link) k->link(o.z, 1, o.want, &m);
         Wrong wrong = wrong_of(k->outside, k->undefined, k->targets, known, &o);
         if (smooth) o.y = fma_(keep, o.y, spread), o.y2 = fma_(keep, o.y2, spread);
         k->likelihood(&o, &m, k->kind, &p);
@@ -269,10 +285,9 @@ APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, 
     const ps_options *f = c->options;
     int usual = f->scale_link == PS_SOFTPLUS && !(f->min_scale > 0 || f->smoothing > 0), status;
     int trains = !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll, bare = trains && usual && k->bare;
-    int plain = trains && !(f->smoothing > 0) && !k->bare && !k->gate && k->link && k->logits == 1 && k->targets == 1;
-    if (plain) status = plain_loop(k, want, &r, whole, c, sum, bad);
-    else if (!bare || (status = k->bare(&r, whole, c, want, sum)) != PS_OK)
-        status = general_loop(k, want, r, whole, c, sum, bad);
+    int plain = trains && k->training && !(f->smoothing > 0) && !k->gate;
+    status = bare ? k->bare(&r, whole, c, want, sum) : plain ? plain_loop(k, want, &r, whole, c, sum) : PS_BAD_TARGET;
+    if (status != PS_OK) status = general_loop(k, want, r, whole, c, sum, bad);
     if (status != PS_OK || !left) return status;
     r = rows_at(r, whole, n, second, (size_t)k->targets);
     status = general_loop(k, want, tail_in(&t, r, left, n, (size_t)k->targets), (size_t)LANES, c, sum, bad);
@@ -407,23 +422,30 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     static int likelihood##_terms(const ps_call *c, double *sum, size_t *bad) \
     { return base_loop(base, outside, targets, c, sum, bad); }
 /* A likelihood in terms of its mean, likelihood_of, for COLD and HOT pairs. */
+#define TRAINED_1(likelihood) \
+    APART Mask likelihood##_training(const V *y, const Mean *m, const Obs *o, int count, int kind, V *nll, V *grad) \
+    { return training_loop(likelihood##_of, likelihood##_support, y, m, o, count, kind, nll, grad); }
+#define TRAINED_2(likelihood)
+#define TRAINING_1(likelihood) likelihood##_training
+#define TRAINING_2(likelihood) NULL
 #define LINKABLE(likelihood, logits) \
+    TRAINED_##logits(likelihood) \
     APART void likelihood##_apart(const Obs *o, const Mean *m, int kind, Point *p) \
     { \
         Point q = likelihood##_of(seldom(*o), *m); \
         give_gradient(&q, o, kind), answer(&q, o->want, logits, p); \
     }
 #define COLD(likelihood, link, logits, kind, undefined) \
-    SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, logits, kind, undefined)
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, TRAINING_##logits(likelihood), logits, kind, undefined)
 #define LINKED(likelihood, link) \
     INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); }
 #define HOT(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, logits, kind) \
-    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* A large formula is compiled once: whoever wants the gradient alone gets a sum that nobody reads. */
 #define HOT_LARGE(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, logits, kind) \
-    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, logits, kind, NULL)
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \
     APART void likelihood##_##link##_apart(const Obs *o, const Mean *m, int gradient, Point *p) \
@@ -433,13 +455,13 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     }
 #define COLD_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) \
-    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, NULL, logits, kind, NULL)
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, NULL, NULL, logits, kind, NULL)
 #define HOT_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) BARE(likelihood, link, formula, logits, kind) \
-    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 #define HOT_LARGE_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) BARE_ONCE(likelihood, link, formula, logits, kind) \
-    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, logits, kind, NULL)
+    SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 
 #define BARE(likelihood, link, formula, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
@@ -448,9 +470,9 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 #define BARE_ONCE(likelihood, link, formula, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
     { (void)want; return bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum); }
-#define SPEC(likelihood, link, formula, map, bare, logits, kind, undefined) \
-    static const Spec likelihood##_##link##_spec = {formula, map, bare, likelihood##_support, undefined, kind, logits, \
-                                                    likelihood##_targets, NULL}; \
+#define SPEC(likelihood, link, formula, map, bare, training, logits, kind, undefined) \
+    static const Spec likelihood##_##link##_spec = {formula, map, bare, training, likelihood##_support, undefined, kind, \
+                                                    logits, likelihood##_targets, NULL}; \
     static int likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
     { return pointwise_head(&likelihood##_##link##_spec, c, want, sum, bad); }
 /* A gate around a family of counts, whichever link it has: one more logit, the terms in y alone are the family's. */

@@ -26,19 +26,22 @@ INLINE Point gamma_shape_of(Obs o, Mean m)
     V log_rate = k.log_scale - m.log_mean;       /* finite for finite logits: others keep what IEEE makes of them */
     Mask rare = both(is_finite(log_rate), either(k.scale < C(REAL_MIN), r > C(REAL_MAX)));
     V bent = C(0);                               /* curve k r where k r alone is infinite */
+    V turn = product(k.scale, m.up_slope + o.y * m.inverse_bend);
     Mask over = first_lanes(0);
     if (any_lane(rare)) {                        /* k r is finite where k or r has left the range of the type */
         V kr = exp_called(log_rate) * o.y;
         Mask far = kr > C(REAL_MAX);             /* infinite whatever is subtracted */
         beyond = select(rare, select(far, kr, kr - k.scale), beyond);
         excess = select(rare, select(far, kr, beyond - times(k.scale, log_r)), excess);
+        V share = select(m.inverse_bend == m.inverse, C(1), m.inverse_bend * m.mean);  /* of r, in what r turns by */
+        turn = select(rare, product(k.scale, m.up_slope) + times(share, kr), turn);
         over = both(rare, far), bent = exp_called(log_rate + log_called(k.curve)) * o.y;
     }
     V g = excess + s.score, residual = -beyond * m.up;
     return (Point){.mean = m.mean, .param = {m.mean, k.scale},
                    .variance = square_over(m.mean, m.log_mean, k.scale, k.log_scale), .nll = excess + s.nll,
                    .grad = {residual, g * k.slope}, .fisher = {k.scale * m.up * m.up, s.information * steep(k)},
-                   .curv = {product(k.scale, m.up_slope + o.y * m.inverse_bend),
+                   .curv = {turn,
                             select(over, bent, times(k.curve, g)) + s.information * steep(k)},
                    .curv_pair = {residual * k.slope}};
 }
