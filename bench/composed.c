@@ -50,8 +50,10 @@ INLINE Answer gamma_reciprocal_softplus(V z, V y)               /* of shape 2 */
 }
 INLINE Answer bernoulli_cloglog(V z, V y)
 {
-    V x = vexp(z), no = C(1) - y, up = x / vexpm1(x);
-    return (Answer){times(no, x) - times(y, vlog1mexp(x)), times(no, x) - y * select(x > C(0), up, C(1))};
+    V x = vexp(z), no = C(1) - y;
+    Decay d = decay_of(x, C(0));
+    V up = select(x > C(0), x * d.rest / d.share, C(1));
+    return (Answer){times(no, x) - times(y, decay_log_share(x, d)), times(no, x) - y * up};
 }
 
 #define ENTRY(name) double name##_by_hand(size_t n, const real *z, const real *y, real *grad) \

@@ -99,11 +99,14 @@ INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
                   .down_slope = times(n.rest_ratio, down_excess)};
 }
 
-/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; exp(-x/2) underflows later than exp(x) overflows or its result */
-APART V bernoulli_ratio(V x)
+/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; exp(-x/2) underflows later than exp(-x) or the result */
+INLINE V bernoulli_ratio(V x, Decay d)
 {
-    V near = min_(x, C(1)), half = exp_nonpositive(C(-0.5) * x), far = times(half, x) * half;
-    return select(x < C(REAL_MIN), C(1), select(x > C(1), far / (C(1) - half * half), near / expm1_called(near)));
+    V y = select(x < C(REAL_MIN), C(1), x * d.rest / d.share);
+    Mask far = x > C(REAL_BITS == 32 ? 80 : 700);
+    if (!any_lane(far)) return y;
+    V half = exp_called(C(-0.5) * x);
+    return select(far, times(half, x) * half, y);
 }
 /* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
 INLINE V bernoulli_excess(V x, V ratio)
@@ -116,10 +119,12 @@ INLINE V bernoulli_excess(V x, V ratio)
 /* mean = 1 - exp(-x), x = exp(z).  log mean is z - x/2 where x is tiny; up = x / expm1(x). */
 INLINE Mean cloglog_link(V z)
 {
-    V x = exp_called(z), rest = exp_nonpositive(-x), up = bernoulli_ratio(x), slope = times(rest, x);
+    V x = vexp(z);
+    Decay d = decay_of(x, C(0));
+    V up = bernoulli_ratio(x, d), slope = times(d.rest, x);
     Mask tail = z < SOFTPLUS_TAIL;
-    V log_mean = select(tail, z - C(0.5) * x, log1mexp_called(x));
-    return (Mean){.mean = -expm1_nonpositive(-x), .rest = rest, .log_mean = log_mean,
+    V log_mean = select(tail, z - C(0.5) * x, decay_log_share(x, d));
+    return (Mean){.mean = d.share, .rest = d.rest, .log_mean = log_mean,
                   .log_rest = -x, .slope = slope, .up = up, .down = x, .bend = C(1) - x,
                   .up_slope = -times(up, bernoulli_excess(x, up)), .down_slope = x};
 }

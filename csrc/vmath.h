@@ -237,14 +237,27 @@ INLINE V log1p_unit_of(V t, V rest)                             /* rest = 1 - t 
 }
 INLINE V log1p_unit(V t) { return log1p_unit_of(t, C(1) - t); }
 
-/* log(1 - e^-x) for x > 0: log(-expm1(-x)) up to log 2, log1p(-exp(-x)) beyond */
-INLINE V vlog1mexp(V x)
+/* e^-(x + tail) and 1 - e^-(x + tail) for x >= 0, |tail| far below 1, from one exponential; and the log of the latter: of
+ * itself up to log 2, log1p(-e^-x) beyond, which is the same with what the rounding to 1 - e^-x has lost. */
+typedef struct { V rest, share; } Decay;
+INLINE Decay decay_of(V x, V tail)
 {
-    Mask near = x < C(0.69314718055994530942);
-    LogParts p = log1p_parts(-exp_nonpositive(-max_(x, C(0.5)))), q = log_parts_lifted(-expm1_nonpositive(-x));
-    V y = log_join(select(near, q.e, p.e), select(near, q.f, p.f));
+    ExpParts p = exp_parts(max_(-x, C(EXP_LOW)), -tail, BIAS + LIFT);
+#ifdef ISA_AVX512
+    V scale = scalef(C(1), p.n);
+#else
+    V scale = power_of_two(p.bits) * DROP;
+#endif
+    return (Decay){exp_join(p, isplat(0)) * DROP, fma_(scale, -p.expm1, C(1) - scale)};
+}
+INLINE V decay_log_share(V x, Decay d)
+{
+    V lost = select(x < C(0.69314718055994530942), C(0), (C(1) - d.share) - d.rest);
+    LogParts p = log_parts_lifted(d.share);
+    V y = log_join(p.e, fma_(lost, power_of_two(isplat(2 * BIAS) - p.biased), p.f));
     return select(x > C(0), y, select(x == C(0), -INF, NOT_A_NUMBER));
 }
+INLINE V vlog1mexp(V x) { return decay_log_share(x, decay_of(x, C(0))); }        /* log(1 - e^-x), x > 0 */
 
 /* ---- the logistic family: sigmoid, its complement and softplus from one exponential ---- */
 typedef struct { V t, log1p_t, sigmoid, rest, softplus; } Logistic;     /* t = exp(-|z|), rest = 1 - sigmoid */

@@ -3,12 +3,13 @@
  * The two parts share no logit, so neither gradient nor information.  The base is that inside.  Mullahy (1986).
  * With B = n / (exp(n) - 1) and E = n + B - 1, log(1 - exp(-n)) has the derivatives B up and B (up' - E up up), up being
  * that of log n: nothing vanishes or cancels where n goes to 0 and what is left of the counts is 1. */
-typedef struct { Logistic s; V n, b, e, left, log_some; } Clearing;            /* left = 1 - B, some = 1 - exp(-n) */
+typedef struct { Logistic s; V n, b, e, left, some, log_some; } Clearing;      /* left = 1 - B, some = 1 - exp(-n) */
 INLINE Clearing clearing_of(V g, None e)
 {
-    Clearing c = {.s = logistic_called(g), .n = e.nll, .b = bernoulli_ratio(e.nll)};
+    Decay d = decay_of(e.nll, C(0));
+    Clearing c = {.s = logistic_called(g), .n = e.nll, .b = bernoulli_ratio(e.nll, d), .some = d.share};
     c.e = bernoulli_excess(c.n, c.b), c.left = select(c.n < C(0.5), c.n - c.e, C(1) - c.b);
-    c.log_some = select(e.log_nll < SOFTPLUS_TAIL, e.log_nll - C(0.5) * c.n, log1mexp_called(c.n));
+    c.log_some = select(e.log_nll < SOFTPLUS_TAIL, e.log_nll - C(0.5) * c.n, decay_log_share(c.n, d));
     return c;
 }
 INLINE V nan_or_zero(V x) { return select(is_nan(x), x, C(0)); }
@@ -19,7 +20,7 @@ INLINE void hurdle_mean(const Clearing *c, const Mean *m, int inner, Point *p)
     const None *e = &p->none;
     V log_rest = -c->s.softplus, whole = c->n + c->b, mean = whole + product(whole, e->per_nll);
     V log_share = log_rest + m->log_mean - c->log_some, spread = e->excess - times(c->b, e->per_nll);
-    V share = product_of(c->s.rest, log_rest, p->mean, m->log_mean) / -expm1_nonpositive(-c->n);
+    V share = product_of(c->s.rest, log_rest, p->mean, m->log_mean) / c->some;
     Mask far = both(mean > C(REAL_MAX), c->n >= C(REAL_MIN));
     p->param[inner] = c->s.sigmoid;
     p->mean = select(far, share, product_of(c->s.rest, log_rest, mean, m->log_mean - c->log_some));

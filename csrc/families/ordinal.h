@@ -12,14 +12,14 @@ INLINE Cut cut_of(V t)
     return (Cut){t, l.sigmoid, l.rest, max_(-t, C(0)) + l.log1p_t, max_(t, C(0)) + l.log1p_t};
 }
 /* The class between two cuts: v, its probability p, and p v (1 + v). */
-typedef struct { V gap, v, p, bend; } Class;
+typedef struct { V log_share, v, p, bend; } Class;
 SELDOM Class class_between(const Cut *a, const Cut *b)
 {
     Exact gap = two_sum(b->t, -a->t);            /* of a wide class its rounding error is a relative one of e^-gap */
     gap.sum = select(either(a->t == -INF, b->t == INF), INF, gap.sum);
-    V share = abs_(expm1_nonpositive(-gap.sum)), joint = b->below * a->above;
-    V rest = exp_lifted(-gap.sum, select(gap.sum < C(-EXP_LOW), -gap.error, C(0))) * DROP, v = rest / share;
-    return (Class){gap.sum, v, joint * share, product(joint, v)};
+    Decay d = decay_of(gap.sum, select(gap.sum < C(-EXP_LOW), gap.error, C(0)));
+    V joint = b->below * a->above, v = d.rest / d.share;
+    return (Class){decay_log_share(gap.sum, d), v, joint * d.share, product(joint, v)};
 }
 
 typedef struct { Columns z, out; V offset, nan; size_t rows, width; } OrdinalRows;
@@ -64,7 +64,7 @@ SELDOM V ordinal_target(OrdinalRows *o, const ps_call *c, size_t row, V y, V w)
     Cut a = cut_of(load(low) - o->offset), b = cut_of(load(high) - o->offset);
     Class s = class_between(&a, &b);
     Mask live = w > C(0);
-    V bend = s.v * (C(1) + s.v), nll = b.up + a.down - log1mexp_called(s.gap);
+    V bend = s.v * (C(1) + s.v), nll = b.up + a.down - s.log_share;
     real *grad = c->grad, *curvature = c->curvature;
     if (grad) ordinal_write(o, grad + row * o->width, y, a.below + s.v, -(b.above + s.v), w * C(c->scale), live);
     if (curvature)
