@@ -156,7 +156,11 @@ INLINE int first_lane(Mask m) { return m ? 0 : LANES; }
 INLINE I lane_numbers(void) { return 0; }
 INLINE Mask first_lanes(size_t count) { return count > 0; }
 #else
+#ifdef ISA_AVX512                                               /* gcc makes one masked move of a sum, two steps of | */
+INLINE I iselect(Mask m, I a, I b) { return (m & a) + (~m & b); }
+#else
 INLINE I iselect(Mask m, I a, I b) { return (m & a) | (~m & b); }
+#endif
 INLINE V select(Mask m, V a, V b)
 {
 #if defined(ISA_AVX2) && REAL_BITS == 32
@@ -164,7 +168,7 @@ INLINE V select(Mask m, V a, V b)
 #elif defined(ISA_AVX2)
     return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m);
 #else
-    return (V)iselect(m, (I)a, (I)b);            /* compilers make a masked operation of it with AVX-512 */
+    return (V)iselect(m, (I)a, (I)b);
 #endif
 }
 INLINE Mask both(Mask a, Mask b) { return a & b; }
