@@ -52,8 +52,9 @@ INLINE Answer bernoulli_cloglog(V z, V y)
 {
     V x = vexp(z), no = C(1) - y;
     Decay d = decay_of(x, C(0));
-    V up = select(x > C(0), x * d.rest / d.share, C(1));
-    return (Answer){times(no, x) - times(y, decay_log_share(x, d)), times(no, x) - y * up};
+    V up = select(x < C(REAL_MIN), C(1), select(x > -DECAY_END, C(0), (x * d.raised / d.share) * LOWER));
+    V log_mean = select(z < TAIL, z - C(0.5) * x, decay_log_share(x, d));
+    return (Answer){times(no, x) - times(y, log_mean), times(no, x) - times(y, up)};
 }
 
 #define ENTRY(name) double name##_by_hand(size_t n, const real *z, const real *y, real *grad) \

@@ -23,7 +23,7 @@ PAIRS = {
     "gamma_reciprocal_softplus": ("Gamma", {"shape": 2.0, "link": "reciprocal_softplus"}),
     "bernoulli_cloglog": ("Bernoulli", {"link": "cloglog"}),
 }
-SIZES, REALS = (1_000, 100_000), ("float32", "float64")
+SIZES, REALS = (10_000, 100_000), ("float32", "float64")
 FIVE = ("nll", "grad", "mean", "variance", "fisher")
 TURN = 1e-2
 

@@ -99,14 +99,11 @@ INLINE Mean probit_link(V z)                     /* mean = Phi(z) */
                   .down_slope = times(n.rest_ratio, down_excess)};
 }
 
-/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; exp(-x/2) underflows later than exp(-x) or the result */
+/* x / (exp(x) - 1) for x >= 0, with its limits 1 and 0; it underflows later than exp(-x) */
 INLINE V bernoulli_ratio(V x, Decay d)
 {
-    V y = select(x < C(REAL_MIN), C(1), x * d.rest / d.share);
-    Mask far = x > C(REAL_BITS == 32 ? 80 : 700);
-    if (!any_lane(far)) return y;
-    V half = exp_called(C(-0.5) * x);
-    return select(far, times(half, x) * half, y);
+    V y = (x * d.raised / d.share) * LOWER;
+    return select(x < C(REAL_MIN), C(1), select(x > -DECAY_END, C(0), y));
 }
 /* x + x / (exp(x) - 1) - 1 = x/2 + (x/2 coth(x/2) - 1): below 1/2 by the series of Bernoulli numbers */
 INLINE V bernoulli_excess(V x, V ratio)
@@ -129,13 +126,12 @@ INLINE Mean cloglog_link(V z)
                   .up_slope = -times(up, bernoulli_excess(x, up)), .down_slope = x};
 }
 
-/* mean = exp(-exp(-z)): cloglog mirrored, at -z */
+/* What a link at -z says of 1 - mean. */
 INLINE Mean mirrored(Mean c)
 {
     return (Mean){.mean = c.rest, .rest = c.mean, .log_mean = c.log_rest, .log_rest = c.log_mean, .slope = c.slope,
                   .up = c.down, .down = c.up, .bend = -c.bend, .up_slope = -c.down_slope, .down_slope = -c.up_slope};
 }
-INLINE Mean loglog_link(V z) { return mirrored(cloglog_link(-z)); }
 
 /* mean = 1/2 + atan(z) / pi.  Beyond |z| = 1, with i = 1 / |z|, the slope i^2 / (pi (1 + i^2)) over the smaller side is
  * i (i / (pi small)) / (1 + i^2), which underflows nowhere; i / (pi small) -> 1. */
@@ -156,21 +152,38 @@ INLINE Mean cauchit_link(V z)
                   .slope = slope, .up = up, .down = down, .bend = bend, .up_slope = up * (bend - up), .down_slope = down * (bend + down)};
 }
 
-/* Each link out of line, for the pairs that are not inlined. Second derivatives are skipped where nobody asks. */
-enum { AT_ONCE = 4 };                            /* vectors that are handed over together where calls would cost much */
+/* Each link out of line, for the pairs that are not inlined. What nobody asks for is skipped, and so is what the link
+ * does not have: `rest` and its like are those of a PROPORTION, `inverse` that of any other. In training some likelihoods
+ * read nothing but logarithms, their slopes and the inverse. */
+enum { AT_ONCE = 16 };                            /* vectors that are handed over together where calls would cost much */
 typedef void Link(const V *z, int count, int want, Mean *m);
-INLINE void hand_back(Mean m, int want, Mean *out)
+INLINE void hand_back(Mean m, int kind, int want, Mean *out)
 {
-    out->mean = m.mean, out->rest = m.rest, out->log_mean = m.log_mean, out->log_rest = m.log_rest;
-    out->inverse = m.inverse, out->slope = m.slope, out->up = m.up, out->down = m.down;
+    int proportion = kind == PROPORTION;
+    out->log_mean = m.log_mean, out->up = m.up;
+    if (proportion) out->log_rest = m.log_rest, out->down = m.down;
+    else out->inverse = m.inverse;
+    if (want & LOGARITHMS) return;
+    out->mean = m.mean, out->slope = m.slope;
+    if (proportion) out->rest = m.rest;
     if (!(want & (CURVATURE | NOTHING))) return;
-    out->bend = m.bend, out->up_slope = m.up_slope, out->down_slope = m.down_slope, out->inverse_bend = m.inverse_bend;
+    out->bend = m.bend, out->up_slope = m.up_slope;
+    if (proportion) out->down_slope = m.down_slope;
+    else out->inverse_bend = m.inverse_bend;
 }
-#define LINK(link) \
+#define LINK(link, kind) \
     APART void link##_apart(const V *z, int count, int want, Mean *m) \
-    { for (int i = 0; i < count; i++) hand_back(link##_link(z[i]), want, m + i); }
-LINK(identity) LINK(log) LINK(sqrt) LINK(canonical) LINK(logit) LINK(softplus) LINK(reciprocal_softplus)
-LINK(probit) LINK(cloglog) LINK(loglog) LINK(cauchit)
+    { for (int i = 0; i < count; i++) hand_back(link##_link(z[i]), kind, want, m + i); }
+LINK(identity, 0) LINK(log, 0) LINK(sqrt, 0) LINK(canonical, 0) LINK(softplus, 0) LINK(reciprocal_softplus, 0)
+LINK(logit, PROPORTION) LINK(probit, PROPORTION) LINK(cloglog, PROPORTION) LINK(cauchit, PROPORTION)
+APART void loglog_apart(const V *z, int count, int want, Mean *m)              /* mean = exp(-exp(-z)) */
+{
+    V minus[AT_ONCE];
+    int i = 0;
+    do minus[i] = -z[i]; while (++i < count);
+    cloglog_apart(minus, count, want, m);
+    while (i--) m[i] = mirrored(m[i]);
+}
 
 /* a^2 / b from their logarithms where a or b has left the range of the type. */
 INLINE V square_over(V a, V log_a, V b, V log_b)

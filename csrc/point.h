@@ -25,8 +25,8 @@ typedef struct {
 /* a b with 0 inf = 0 whichever is 0; see also `times`. */
 INLINE V product(V a, V b) { return select(both(a != C(0), b != C(0)), a * b, C(0)); }
 
-/* Beside what table.h names, `want` may ask for: */
-enum { NOTHING = 32 };
+/* Beside what table.h names, `want` may ask for: LOGARITHMS, of a link, leaves out mean, rest and slope. */
+enum { NOTHING = 32, LOGARITHMS = 64 };
 /* Of a family of counts: n, the nll of y = 0 (minus log P(0)), and what ZeroInflated and Hurdle need of it, in terms that
  * do not vanish where n reaches 0. */
 typedef struct {

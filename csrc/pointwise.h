@@ -177,23 +177,34 @@ INLINE Mask training_loop(Linked *of, Support *outside, const V *y, const Mean *
     }
     return wrong;
 }
+typedef struct { V z[AT_ONCE], y[AT_ONCE], nll[AT_ONCE], grad[AT_ONCE]; Mean m[AT_ONCE]; } Several;
+INLINE int answer_several(const Spec *k, int want, const Obs *o, int count, Several *s)
+{
+    int few = k->kind & RELATIVE || k->kind == (PROPORTION | CHAINED);
+    k->link(s->z, count, few ? LOGARITHMS : want, s->m);
+    Mask wrong = k->training(s->y, s->m, o, count, k->kind, s->nll, s->grad);
+    for (int v = 0; k->undefined && v < count; v++) wrong = either(wrong, k->undefined(s->z[v]));
+    return any_lane(wrong) ? PS_BAD_TARGET : PS_OK;
+}
 APART int plain_loop(const Spec *k, int want, const Rows *r, size_t count, const ps_call *c, double *sum)
 {
+    Several s = {.m = {{.mean = C(0)}}};         /* a link sets what it has */
     Obs o = {.fixed = fixed_by(c->options)};
-    Mean m[AT_ONCE];
-    V z[AT_ONCE], y[AT_ONCE], nll[AT_ONCE], grad[AT_ONCE], scale = gradient_scale(c, &o.fixed, k->kind);
-    Sum s = no_sum();
-    for (size_t i = 0; i < count;) {
-        size_t left = (count - i) / (size_t)LANES;
-        int vectors = left < AT_ONCE ? (int)left : AT_ONCE;
-        for (int v = 0; v < vectors; v++) z[v] = load(r->z + i + (size_t)v * LANES), y[v] = load(r->y + i + (size_t)v * LANES);
-        k->link(z, vectors, want, m);
-        Mask wrong = k->training(y, m, &o, vectors, k->kind, nll, grad);
-        for (int v = 0; k->undefined && v < vectors; v++) wrong = either(wrong, k->undefined(z[v]));
-        if (any_lane(wrong)) return PS_BAD_TARGET;
-        for (int v = 0; v < vectors; v++, i += (size_t)LANES) s = add(s, nll[v]), store(r->grad + i, grad[v] * scale);
+    V scale = gradient_scale(c, &o.fixed, k->kind);
+    Sum whole = no_sum(), part = no_sum();
+    size_t i = 0, step = (size_t)LANES, left = count % step;
+    for (int n; i + step <= count; ) {
+        for (n = 0; n < AT_ONCE && i + (size_t)(n + 1) * step <= count; n++)
+            s.z[n] = load(r->z + i + (size_t)n * step), s.y[n] = load(r->y + i + (size_t)n * step);
+        if (answer_several(k, want, &o, n, &s) != PS_OK) return PS_BAD_TARGET;
+        for (int v = 0; v < n; v++, i += step) whole = add(whole, s.nll[v]), store(r->grad + i, s.grad[v] * scale);
     }
-    if (want & VALUE) *sum += total_of(s);
+    if (left) {
+        s.z[0] = load_first(r->z + i, left), s.y[0] = load_first(r->y + i, left);
+        if (answer_several(k, want, &o, 1, &s) != PS_OK) return PS_BAD_TARGET;
+        part = add(part, select(first_lanes(left), s.nll[0], C(0))), store_first(r->grad + i, s.grad[0] * scale, left);
+    }
+    *sum += total_of(whole), *sum += total_of(part);
     return PS_OK;
 }
 
@@ -203,7 +214,7 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
     int block = c->flags & PS_BLOCK, known = r.y != NULL, logits = k->logits, pairs = logits * (logits - 1) / 2;
     size_t n = (size_t)logits, second = block ? n * n : n;
     Obs o = {.fixed = fixed_by(c->options), .want = want | (k->gate ? NOTHING : 0), .count = C(1)};
-    Mean m;
+    Mean m = {.mean = C(0)};                     /* a link sets what it has */
     Point p;
     Sum s = no_sum();
     V y[MAX_LOGITS] = {C(0), C(0)}, scale = gradient_scale(c, &o.fixed, k->kind);
@@ -286,7 +297,8 @@ APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, 
     int usual = f->scale_link == PS_SOFTPLUS && !(f->min_scale > 0 || f->smoothing > 0), status;
     int trains = !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll, bare = trains && usual && k->bare;
     int plain = trains && k->training && !(f->smoothing > 0) && !k->gate;
-    status = bare ? k->bare(&r, whole, c, want, sum) : plain ? plain_loop(k, want, &r, whole, c, sum) : PS_BAD_TARGET;
+    if (plain && plain_loop(k, want, &r, count, c, sum) == PS_OK) return PS_OK;
+    status = bare ? k->bare(&r, whole, c, want, sum) : PS_BAD_TARGET;
     if (status != PS_OK) status = general_loop(k, want, r, whole, c, sum, bad);
     if (status != PS_OK || !left) return status;
     r = rows_at(r, whole, n, second, (size_t)k->targets);

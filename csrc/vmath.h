@@ -85,12 +85,14 @@ INLINE V vexp(V x)
 #endif
 }
 /* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
+enum { RAISE = REAL_BITS == 32 ? 64 : 512 };
+#define LOWER C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
 #ifdef ISA_AVX512
 enum { LIFT = 0 };                                              /* where the machine scales by itself */
 #else
-enum { LIFT = REAL_BITS == 32 ? 64 : 512 };
+enum { LIFT = RAISE };
 #endif
-#define DROP C(LIFT == 0 ? 1 : REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
+#define DROP (LIFT ? LOWER : C(1))
 INLINE V exp_join(ExpParts p, I less)                           /* e^(x + tail) 2^(LIFT - less), less >= 0 */
 {
 #ifdef ISA_AVX512
@@ -239,16 +241,17 @@ INLINE V log1p_unit(V t) { return log1p_unit_of(t, C(1) - t); }
 
 /* e^-(x + tail) and 1 - e^-(x + tail) for x >= 0, |tail| far below 1, from one exponential; and the log of the latter: of
  * itself up to log 2, log1p(-e^-x) beyond, which is the same with what the rounding to 1 - e^-x has lost. */
-typedef struct { V rest, share; } Decay;
+typedef struct { V rest, share, raised; } Decay;                /* raised = rest / LOWER */
+#define DECAY_END C(EXP_LOW - 8)                                /* x e^-x too is 0 beyond */
 INLINE Decay decay_of(V x, V tail)
 {
-    ExpParts p = exp_parts(max_(-x, C(EXP_LOW)), -tail, BIAS + LIFT);
+    ExpParts p = exp_parts(max_(-x, DECAY_END), -tail, BIAS + LIFT);
 #ifdef ISA_AVX512
-    V scale = scalef(C(1), p.n);
+    V some = C(1) + p.expm1, scale = scalef(C(1), p.n), rest = scalef(some, p.n), raised = scalef(some, p.n + C(RAISE));
 #else
-    V scale = power_of_two(p.bits) * DROP;
+    V lifted = power_of_two(p.bits), raised = fma_(lifted, p.expm1, lifted), rest = raised * DROP, scale = lifted * DROP;
 #endif
-    return (Decay){exp_join(p, isplat(0)) * DROP, fma_(scale, -p.expm1, C(1) - scale)};
+    return (Decay){rest, fma_(scale, -p.expm1, C(1) - scale), raised};
 }
 INLINE V decay_log_share(V x, Decay d)
 {
