@@ -382,7 +382,8 @@ class Loss:
             outputs = self.outputs(width)
         else:
             z, y, kind, rows, outputs, width = self._ready(z, y)
-        z, offset = self._offset(z, offset, rows, outputs)
+        if offset is not None:
+            z, offset = self._offset(z, offset, rows, outputs)
         if weights is not None or self._ignores:
             weights = self._row_weights(weights, y, rows, z.dtype)
         if weights is not None:
@@ -408,9 +409,12 @@ class Loss:
         want: names out of "nll", "grad", "mean", "variance", "fisher", "curvature" and "link".
         y: may be None where none of nll, grad and curvature is wanted.
         weights, offset, reduction: as in those methods; mean, variance and link have no weights.
+        Arrays of many rows may be views of one block of memory: keep a copy of what is to outlive the others.
         """
-        _checks.choice("reduction", reduction, REDUCTIONS)
-        offset = self.exposed(exposure, offset)
+        if reduction not in REDUCTIONS:
+            _checks.choice("reduction", reduction, REDUCTIONS)
+        if exposure is not None:
+            offset = self.exposed(exposure, offset)
         return _quantities.evaluate(self, z, y, want, weights, offset, reduction, _reduced)
 
     def _parameters(self, z, offset=None):

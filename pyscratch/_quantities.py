@@ -1,9 +1,12 @@
 """Several quantities of a head in one pass over memory: what `Loss.evaluate` does."""
 
 from functools import cache
+from itertools import accumulate
+import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy import empty
 
 from pyscratch import _checks
 
@@ -12,16 +15,17 @@ OF_TARGETS = ("nll", "grad", "curvature")
 OF_WEIGHTS = ("nll", "grad", "curvature", "fisher")
 NAMES = (*USUAL, "curvature", "link")
 PER_OUTPUT = ("mean", "variance")
+LARGE = 1 << 16  # bytes of logits from which results share a block of memory
 PASSES = {**{name: name for name in NAMES}, "link": "params"}  # names of the outputs of `_head`
 
 
 class Pass(NamedTuple):
-    """How quantities are computed: names that the kernel gives in one pass, with its outputs, and those asked alone."""
+    """How quantities are computed: which by one pass of the kernel, which by their own methods, which are copies."""
 
-    together: tuple
+    value: bool  # whether the pass gives the nll
+    outs: tuple  # (name, output of the kernel, whether it has one number per output) of the arrays that it fills
     alone: tuple
-    outs: tuple  # (name, output of the kernel) of those that are arrays
-    value: bool
+    copies: tuple  # (name, the name of the same numbers)
 
 
 def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
@@ -29,28 +33,39 @@ def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
     want = (want,) if isinstance(want, str) else tuple(want)
     (z, y, kind, rows, outputs, width), offset, weights = loss._read(z, y, offset, weights)
     every = weights is None or bool(weights.all())  # a pass with weights does not read the other rows
-    plan = _planned(type(loss), want, y is not None, every)
-    equal = loss._equal if weights is None and loss.plain is loss else {}
-    result = {name: _alone(loss, name, z, offset, weights) for name in plan.alone if equal.get(name) not in want}
-    weight = loss._weight(rows, y, weights) if y is not None else 1.0
-    scale = 1.0 if reduction != "mean" else 1.0 / weight if weight else 0.0
-    each = np.empty(rows, z.dtype) if plan.value and reduction == "none" else None
-    per_output = (rows,) if outputs == 1 else (rows, outputs)
-    arrays = {out: np.empty(per_output if out in PER_OUTPUT else z.shape, z.dtype) for _, out in plan.outs}
-    if plan.together:
+    plan = _planned(type(loss), want, y is not None, every, weights is None and loss.plain is loss)
+    result = dict.fromkeys(want)
+    for name in plan.alone:
+        result[name] = _alone(loss, name, z, offset, weights)
+    if plan.value or plan.outs:
+        weight = loss._weight(rows, y, weights) if y is not None else 1.0
+        scale = 1.0 if reduction != "mean" else 1.0 / weight if weight else 0.0
+        each = np.empty(rows, z.dtype) if plan.value and reduction == "none" else None
+        arrays = _arrays(plan.outs, z, rows, outputs)
         total = loss._head(rows, outputs, width, z, offset, kind, y, weights, scale, plan.value, each, **arrays)
-    if plan.value:
-        result["nll"] = reduced(total, weight, reduction, each)
-    for name, out in plan.outs:
-        result[name] = loss._named(arrays[out]) if name == "link" else arrays[out]
-    for name, same in equal.items():
-        if name in want and name not in result:
-            result[name] = result[same].copy()
-    return {name: result[name] for name in want}
+        if plan.value:
+            result["nll"] = reduced(total, weight, reduction, each)
+        for name, out, _ in plan.outs:
+            result[name] = loss._named(arrays[out]) if name == "link" else arrays[out]
+    for name, same in plan.copies:
+        result[name] = result[same].copy()
+    return result
+
+
+def _arrays(outs, z, rows, outputs):
+    """Empty arrays by output. Large ones share one block: the C library gives back to the system what several leave
+    behind, and fresh pages would cost more than the pass."""
+    per_output, dtype = (rows,) if outputs == 1 else (rows, outputs), z.dtype
+    if z.nbytes < LARGE:
+        return {out: empty(per_output if each else z.shape, dtype) for _, out, each in outs}
+    shapes = [per_output if each else z.shape for _, _, each in outs]
+    ends = list(accumulate(map(math.prod, shapes), initial=0))
+    block = empty(ends[-1], dtype)
+    return {out: block[a:b].reshape(s) for (_, out, _), s, a, b in zip(outs, shapes, ends, ends[1:], strict=False)}
 
 
 @cache
-def _planned(cls, want, known, every):
+def _planned(cls, want, known, every, plain):
     """The `Pass` of these names for a class of losses; ValueError for a name that is none, or that needs targets."""
     for name in want:
         _checks.choice("want", name, NAMES)
@@ -59,8 +74,11 @@ def _planned(cls, want, known, every):
         raise ValueError(f"y is needed for {', '.join(lost)}")
     first = {cls._passes[name]: name for name in reversed(want)}  # of two names of one output the first
     together = tuple(name for out, name in first.items() if out and (every or name in OF_WEIGHTS))
-    outs = tuple((name, cls._passes[name]) for name in together if name != "nll")
-    return Pass(together, tuple(dict.fromkeys(name for name in want if name not in together)), outs, "nll" in together)
+    outs = tuple((name, cls._passes[name], cls._passes[name] in PER_OUTPUT) for name in together if name != "nll")
+    alone = tuple(dict.fromkeys(name for name in want if name not in together))
+    equal = cls._equal if plain else {}
+    copies = tuple((name, equal[name]) for name in alone if equal.get(name) in want)
+    return Pass("nll" in together, outs, tuple(name for name in alone if (name, equal.get(name)) not in copies), copies)
 
 
 def _alone(loss, name, z, offset, weights):

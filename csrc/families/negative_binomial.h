@@ -57,7 +57,7 @@ INLINE GammaRatio rising(V y, Concentration r)
 
 /* exp(z) E_{1+r}(z), the integral of exp(-r u - z (exp(u) - 1)) over u > 0, from log z: as long as z exp(u) < 1e-5 it is
  * that of exp(-r u), and from there on Gauss and Legendre's rule on 16 points. */
-INLINE V exponential_integral(V r, V log_z)
+APART V exponential_integral(V r, V log_z)
 {
     static const real node[] = {0.09501250983763744, 0.2816035507792589, 0.45801677765722737, 0.6178762444026438,
         0.755404408355003, 0.8656312023878318, 0.9445750230732326, 0.9894009349916499};
@@ -67,24 +67,32 @@ INLINE V exponential_integral(V r, V log_z)
     V half = C(0.5) * min_(log1p_called(C(36) / z), C(36) / r), sum = C(0);
     for (int i = 0; i < 16; i++) {
         V u = half * C(i < 8 ? 1 - node[i] : 1 + node[i - 8]);
-        sum = sum + exp_called(-(r * u + z * expm1_called(u))) * splat(weight[i & 7]);
+        sum = fma_(exp_nonpositive(-fma_(r, u, z * vexpm1(u))), splat(weight[i & 7]), sum);
     }
     V early = select(r * before < C(REAL_MIN), before, -expm1_nonpositive(-r * before) / r);
     return early + exp_called(-r * before) * half * sum;
 }
 /* The Fisher information of log r over r q: the sum of (n - 1)! q^(n - 1) / (n (r + 1) ... (r + n - 1)) over n > 1, from
- * d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Terms from N on go like (n + c)^-(1 + r) q^n with
+ * d information / dq = r q / (r + 1) 2F1(1, 2; r + 2; q). Two terms at a time, as long as they change the sum: from one
+ * to the next it is q n^2 / ((n + 1) (r + n)). Terms from N on go like (n + c)^-(1 + r) q^n / n with
  * c = r (r - 1) / (2 (r + 1)): their sum is half the first one plus (N + c) times the first one times exp(z) E_{1+r}(z),
  * z = -(N + c) log q. Right to 1e-5. */
-SELDOM V concentration_information(V r, Odds d)
+APART V concentration_information(V r, Odds d)
 {
-    enum { N = 64 };
-    r = min_(r, LARGEST);
-    V c = min_(C(0.5) * r * ((r - C(1)) / (r + C(1))), C(N)), term = d.q / (r + C(1)), sum = C(0);
-    for (int n = 2; n < N; n++) sum = sum + term * C(1.0 / n), term = term * d.q * (C(n) / (r + C(n)));
+    enum { N = 64, BLOCK = 16 };
+    V finite = min_(r, C(1e15)), term = C(0.5) * d.q / (min_(r, LARGEST) + C(1)), sum = C(0);      /* of n = 2 */
+    Mask more = term > C(0);
+    for (int n = 2; n < N && any_lane(more); n += 2) {
+        V a = finite + C(n), b = a + C(1), per = d.q / (a * b * C((n + 1) * (n + 2)));
+        V next = term * (b * C(n * n * (n + 2)) * per);
+        sum = sum + (term + next), term = term * (d.q * C(n * n * (n + 1) * (n + 1)) * per);
+        if (n % BLOCK == 0) more = term > sum * C(REAL_EPSILON / BLOCK), term = select(more, term, C(0));
+    }
+    if (!any_lane(more)) return sum;
+    V c = min_(C(0.5) * finite * ((finite - C(1)) / (finite + C(1))), C(N));
     V log_rate = select(d.log_x > C(30), -d.log_x, log_called(-d.log_q));                    /* log(-log q) */
-    V rest = exponential_integral(r, log_rate + log_called(C(N) + c));
-    return sum + times(term, (C(1) + c * C(1.0 / N)) * rest + C(0.5 / N));
+    V rest = exponential_integral(min_(r, LARGEST), log_rate + log_called(C(N) + c));
+    return sum + times(term * C(N), (C(1) + c * C(1.0 / N)) * rest + C(0.5 / N));
 }
 
 /* With respect to log r: gradient r (log(1 + x) - q) - y q - rise, with r (log(1 + x) - x) + q m for the first term where x
