@@ -45,8 +45,8 @@ INLINE Rows rows_at(Rows r, size_t i, size_t logits, size_t second, size_t targe
 
 /* What a row of the registry fixes: a likelihood and a link, each one function for LANES observations, so that every pair
  * costs a line. A formula in terms of the logits has no link. One general loop calls them for whatever is asked. A HOT
- * row has loops of its own besides, into which the same formulas are inlined, for what training asks for: the gradient,
- * or value and gradient, and nothing else. The bits are the same either way. */
+ * row has loops of its own besides, into which the same formulas are inlined: for the gradient, for value and gradient, and
+ * for these with weights, offset, moments and information. The bits are the same either way. */
 typedef void Likelihood(const Obs *o, const Mean *m, int kind, Point *p);
 typedef void Gate(const Obs *o, const Mean *m, int inner, Point *p);    /* the first logits are those of the family inside */
 typedef Mask Training(const V *y, const Mean *m, const Obs *o, int count, int kind, V *nll, V *grad);
@@ -88,10 +88,32 @@ INLINE V gradient_scale(const ps_call *c, const Fixed *f, int kind)
     return kind == OWN ? C(c->scale) : f->per_dispersion * C(c->scale);
 }
 
-/* Targets and gradient are there, nothing else is, and a predicted scale has the default link. Which target is outside
- * the support is left to general_loop: here it is only known that one is. */
-INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int want, const Rows *r, size_t count,
-                     const ps_call *c, double *sum)
+INLINE void weigh(V *x, int count, V w, Mask live)              /* 0 * inf = 0: a row of weight 0 is not read */
+{
+    for (int k = 0; k < count; k++) x[k] = select(live, x[k] * w, C(0));
+}
+/* All but the moments, which have no weights. */
+INLINE void weigh_point(Point *p, V w, Mask live, int want, int logits)
+{
+    int pairs = logits * (logits - 1) / 2;
+    weigh(&p->nll, 1, w, live), weigh(p->grad, logits, w, live);
+    if (want & CURVATURE) weigh(p->curv, logits, w, live), weigh(p->curv_pair, pairs, w, live);
+    if (want & FISHER) weigh(p->fisher, logits, w, live), weigh(p->fisher_pair, pairs, w, live);
+}
+/* Beside the gradient and the sum. */
+INLINE void store_more(const Rows *r, const Point *p, size_t i, int logits)
+{
+    if (r->nll) store(r->nll + i, p->nll);
+    if (r->mean) store(r->mean + i, p->mean);
+    if (r->variance) store(r->variance + i, p->variance);
+    if (r->fisher) store_logits(r->fisher + i * (size_t)logits, p->fisher, logits);
+}
+
+/* Targets and gradient are there, no more than offset, weights, nll, moments and the diagonal of the information besides,
+ * these only if `more`; and a predicted scale has the default link. Which target is outside the support is left to
+ * general_loop: here it is only known that one is. */
+INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int want, int more, const Rows *r,
+                     size_t count, const ps_call *c, double *sum)
 {
     Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1), .bare = 1};
     V scale = gradient_scale(c, &o.fixed, kind);
@@ -107,12 +129,19 @@ INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int
         for (size_t i = from; i < end; i += (size_t)LANES, to += LANES * logits) {
             o.y = load(y + i), o.y2 = C(1) - o.y;
             load_logits(o.z, z + i * (size_t)logits, logits);
+            if (more && r->offset) o.z[0] = o.z[0] + load(r->offset + i);
+            Mask off = outside(o.y, o.fixed.integer);
             Point p = family(o);
             give_gradient(&p, &o, kind);
+            if (more && r->weights) {
+                V w = load(r->weights + i);
+                weigh_point(&p, w, w > C(0), want, logits), off = both(off, w > C(0));
+            }
             if (want & VALUE) s = add(s, p.nll);
             for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
             store_logits(to, p.grad, logits);
-            wrong = either(wrong, outside(o.y, o.fixed.integer));
+            if (more) store_more(r, &p, i, logits);
+            wrong = either(wrong, off);
         }
         if (streams) stream_out(grad + from * (size_t)logits, tile, (end - from) * (size_t)logits);
     }
@@ -149,10 +178,6 @@ INLINE void answer(const Point *p, int want, int logits, Point *out)
         to->up[k] = n->up[k], to->up_slope[k] = n->up_slope[k], to->spare[k] = n->spare[k];
 }
 
-INLINE void weigh(V *x, int count, V w, Mask live)              /* 0 * inf = 0: a row of weight 0 is not read */
-{
-    for (int k = 0; k < count; k++) x[k] = select(live, x[k] * w, C(0));
-}
 /* The diagonal, or with PS_BLOCK the matrix row by row. */
 SELDOM void store_second(real *p, const V *diagonal, const V *pair, int logits, int block)
 {
@@ -211,7 +236,7 @@ APART int plain_loop(const Spec *k, int want, const Rows *r, size_t count, const
 /* Anything asked of any family. */
 APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_call *c, double *sum, size_t *bad)
 {
-    int block = c->flags & PS_BLOCK, known = r.y != NULL, logits = k->logits, pairs = logits * (logits - 1) / 2;
+    int block = c->flags & PS_BLOCK, known = r.y != NULL, logits = k->logits;
     size_t n = (size_t)logits, second = block ? n * n : n;
     Obs o = {.fixed = fixed_by(c->options), .want = want | (k->gate ? NOTHING : 0), .count = C(1)};
     Mean m = {.mean = C(0)};                     /* a link sets what it has */
@@ -236,9 +261,7 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
             V w = load(r.weights + i);
             Mask live = w > C(0);
             wrong.y = both(wrong.y, live), wrong.z = both(wrong.z, live);
-            weigh(&p.nll, 1, w, live), weigh(p.grad, logits, w, live);
-            if (want & CURVATURE) weigh(p.curv, logits, w, live), weigh(p.curv_pair, pairs, w, live);
-            if (want & FISHER) weigh(p.fisher, logits, w, live), weigh(p.fisher_pair, pairs, w, live);
+            weigh_point(&p, w, live, want, logits);
         }
         if (want & VALUE) s = add(s, p.nll);
         if (r.nll) store(r.nll + i, p.nll);
@@ -289,14 +312,16 @@ SELDOM void tail_out(Rows r, const Tail *t, size_t count, size_t logits, size_t 
 }
 
 /* ---- all rows, one output each ---- */
+INLINE int has_more(const Rows *r) { return r->weights || r->offset || r->nll || r->mean || r->variance || r->fisher; }
 APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, int want, double *sum, size_t *bad)
 {
     Tail t;
     size_t left = count % (size_t)LANES, whole = count - left, n = (size_t)k->logits, second = c->flags & PS_BLOCK ? n * n : n;
     const ps_options *f = c->options;
     int usual = f->scale_link == PS_SOFTPLUS && !(f->min_scale > 0 || f->smoothing > 0), status;
-    int trains = !(want & MORE) && r.y && r.grad && !r.weights && !r.offset && !r.nll, bare = trains && usual && k->bare;
-    int plain = trains && k->training && !(f->smoothing > 0) && !k->gate;
+    int asks = r.y && r.grad, diagonal = !(r.fisher && c->flags & PS_BLOCK), more = has_more(&r);
+    int bare = asks && usual && k->bare && diagonal && !r.params && !r.curvature;
+    int plain = asks && !more && !(want & MORE) && k->training && !(f->smoothing > 0) && !k->gate;
     if (plain && plain_loop(k, want, &r, count, c, sum) == PS_OK) return PS_OK;
     status = bare ? k->bare(&r, whole, c, want, sum) : PS_BAD_TARGET;
     if (status != PS_OK) status = general_loop(k, want, r, whole, c, sum, bad);
@@ -454,7 +479,7 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 #define HOT(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
-/* A large formula is compiled once: whoever wants the gradient alone gets a sum that nobody reads. */
+/* A large formula is compiled once: who wants the gradient alone gets a sum that nobody reads. */
 #define HOT_LARGE(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
@@ -475,13 +500,16 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     WHOLE(likelihood, link, formula, logits, kind) BARE_ONCE(likelihood, link, formula, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 
+#define BARE_WITH(likelihood, formula, kind, logits, want, more) \
+    bare_loop(formula, kind, logits, likelihood##_support, want, more, r, n, c, sum)
 #define BARE(likelihood, link, formula, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
-    { return want & VALUE ? bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum) \
-                          : bare_loop(formula, kind, logits, likelihood##_support, GRAD, r, n, c, sum); }
+    { return has_more(r) ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE | MEAN | FISHER, 1) \
+           : want & VALUE ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE, 0) \
+                          : BARE_WITH(likelihood, formula, kind, logits, GRAD, 0); }
 #define BARE_ONCE(likelihood, link, formula, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
-    { (void)want; return bare_loop(formula, kind, logits, likelihood##_support, GRAD | VALUE, r, n, c, sum); }
+    { return BARE_WITH(likelihood, formula, kind, logits, want | GRAD | VALUE, 1); }
 #define SPEC(likelihood, link, formula, map, bare, training, logits, kind, undefined) \
     static const Spec likelihood##_##link##_spec = {formula, map, bare, training, likelihood##_support, undefined, kind, \
                                                     logits, likelihood##_targets, NULL}; \
