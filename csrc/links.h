@@ -53,28 +53,29 @@ INLINE Mean logit_link(V z)
  * up' = up (1 - sigmoid - up), where for z < 0 the bracket is (log1p(t) - t) / ((1 + t) log1p(t)). */
 #define SOFTPLUS_TAIL C(REAL_BITS == 32 ? -15 : -33)
 typedef struct { V value, log, inverse, slope, rest, up, up_slope; } Softplus;
-INLINE Softplus softplus_of(V z)
+INLINE Softplus softplus_of(V z, int curved)     /* up_slope only if `curved` */
 {
     Logistic l = logistic(z);
     Mask tail = z < SOFTPLUS_TAIL;
     V inverse = C(1) / l.softplus, per = l.sigmoid * inverse;
     V up = select(tail, C(1) - C(0.5) * l.t, per);
-    V left = select(tail, C(-0.5) * l.t, vlog1pmx(l.t) / ((C(1) + l.t) * l.log1p_t));
+    V bend = C(0);
+    if (curved) {
+        V left = select(tail, C(-0.5) * l.t, vlog1pmx(l.t) / ((C(1) + l.t) * l.log1p_t));
+        bend = up * select(z < C(0), left, l.rest - per);
+    }
     return (Softplus){.value = l.softplus, .log = select(tail, z - C(0.5) * l.t, vlog(l.softplus)), .inverse = inverse,
                       .slope = l.sigmoid, .rest = l.rest, .up = up,
-                      .up_slope = up * select(z < C(0), left, l.rest - per)};
+                      .up_slope = bend};
 }
-INLINE Mean softplus_link(V z)
+INLINE Mean softplus_mean(Softplus s)
 {
-    Softplus s = softplus_of(z);
     return (Mean){.mean = s.value, .log_mean = s.log, .inverse = s.inverse, .slope = s.slope, .up = s.up, .bend = s.rest,
                   .up_slope = s.up_slope};
 }
-
 /* mean = 1 / softplus(z): positive and decreasing, a safe stand-in for the reciprocal at the end of a network. */
-INLINE Mean reciprocal_softplus_link(V z)
+INLINE Mean reciprocal_softplus_mean(Softplus s)
 {
-    Softplus s = softplus_of(z);
     return (Mean){.mean = s.inverse, .log_mean = -s.log, .inverse = s.value, .slope = -s.up * s.inverse, .up = -s.up,
                   .bend = s.rest - C(2) * s.up, .up_slope = -s.up_slope, .inverse_bend = s.slope * s.rest};
 }
@@ -174,7 +175,7 @@ INLINE void hand_back(Mean m, int kind, int want, Mean *out)
 #define LINK(link, kind) \
     APART void link##_apart(const V *z, int count, int want, Mean *m) \
     { for (int i = 0; i < count; i++) hand_back(link##_link(z[i]), kind, want, m + i); }
-LINK(identity, 0) LINK(log, 0) LINK(sqrt, 0) LINK(canonical, 0) LINK(softplus, 0) LINK(reciprocal_softplus, 0)
+LINK(identity, 0) LINK(log, 0) LINK(sqrt, 0) LINK(canonical, 0)
 LINK(logit, PROPORTION) LINK(probit, PROPORTION) LINK(cloglog, PROPORTION) LINK(cauchit, PROPORTION)
 APART void loglog_apart(const V *z, int count, int want, Mean *m)              /* mean = exp(-exp(-z)) */
 {
@@ -184,6 +185,17 @@ APART void loglog_apart(const V *z, int count, int want, Mean *m)              /
     cloglog_apart(minus, count, want, m);
     while (i--) m[i] = mirrored(m[i]);
 }
+
+APART void either_softplus(const V *z, int count, int want, Mean *m, int reciprocal)
+{
+    for (int i = 0; i < count; i++) {
+        Softplus s = softplus_of(z[i], want & (CURVATURE | NOTHING));
+        if (reciprocal) hand_back(reciprocal_softplus_mean(s), 0, want, m + i);
+        else hand_back(softplus_mean(s), 0, want, m + i);
+    }
+}
+APART void softplus_apart(const V *z, int count, int want, Mean *m) { either_softplus(z, count, want, m, 0); }
+APART void reciprocal_softplus_apart(const V *z, int count, int want, Mean *m) { either_softplus(z, count, want, m, 1); }
 
 /* a^2 / b from their logarithms where a or b has left the range of the type. */
 INLINE V square_over(V a, V log_a, V b, V log_b)
@@ -254,7 +266,7 @@ INLINE Scale squareplus_scale(V z)               /* (z + sqrt(z^2 + 4)) / 2; Bar
 
 INLINE Scale softplus_scale(V z)
 {
-    Softplus h = softplus_of(z);
+    Softplus h = softplus_of(z, 1);
     Mask far = z < C(REAL_BITS == 32 ? -80 : -700);
     Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up,
                .bend = h.up_slope, .curve = h.up * h.rest};

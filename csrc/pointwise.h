@@ -23,6 +23,20 @@ INLINE void store_logits(real *p, const V *x, int logits)
     else for (int k = 0; k < logits; k++) for (int i = 0; i < LANES; i++) p[i * logits + k] = lane(x[k], i);
 }
 
+/* Where their number is known only when it runs: all but one go through one copy. */
+APART void load_several(V *z, const real *p, int logits) { load_logits(z, p, logits); }
+APART void store_several(real *p, const V *x, int logits) { store_logits(p, x, logits); }
+INLINE void load_any(V *z, const real *p, int logits)
+{
+    if (logits == 1) z[0] = load(p);
+    else load_several(z, p, logits);
+}
+INLINE void store_any(real *p, const V *x, int logits)
+{
+    if (logits == 1) store(p, x[0]);
+    else store_several(p, x, logits);
+}
+
 /* ---- one vector of observations ---- */
 typedef struct {
     const real *z, *offset, *y, *weights;
@@ -181,7 +195,7 @@ INLINE void answer(const Point *p, int want, int logits, Point *out)
 /* The diagonal, or with PS_BLOCK the matrix row by row. */
 SELDOM void store_second(real *p, const V *diagonal, const V *pair, int logits, int block)
 {
-    if (!block) { store_logits(p, diagonal, logits); return; }
+    if (!block) { store_any(p, diagonal, logits); return; }
     for (int i = 0; i < LANES; i++) for (int j = 0; j < logits; j++) for (int k = 0; k < logits; k++)
         *p++ = lane(j == k ? diagonal[j] : pair[j + k - 1], i);
 }
@@ -247,10 +261,10 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
     V keep = C(1 - smoothing), spread = C(0.5 * smoothing);
     int smooth = smoothing > 0 && known;
     for (size_t i = 0; i < count; i += (size_t)LANES) {
-        if (known) load_logits(y, r.y + i * (size_t)k->targets, k->targets);
+        if (known) load_any(y, r.y + i * (size_t)k->targets, k->targets);
         o.y = y[0], o.y2 = k->targets == 2 ? y[1] : C(1) - y[0];
         if (k->targets == 2 && known) o.count = o.y + o.y2;
-        load_logits(o.z, r.z + i * n, logits);
+        load_any(o.z, r.z + i * n, logits);
         if (r.offset) o.z[0] = o.z[0] + load(r.offset + i);
         if (k->link) k->link(o.z, 1, o.want, &m);
         Wrong wrong = wrong_of(k->outside, k->undefined, k->targets, known, &o);
@@ -266,8 +280,8 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
         if (want & VALUE) s = add(s, p.nll);
         if (r.nll) store(r.nll + i, p.nll);
         for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
-        if (r.grad) store_logits(r.grad + i * n, p.grad, logits);
-        if (r.params) store_logits(r.params + i * n, p.param, logits);
+        if (r.grad) store_any(r.grad + i * n, p.grad, logits);
+        if (r.params) store_any(r.params + i * n, p.param, logits);
         if (r.mean) store(r.mean + i, p.mean);
         if (r.variance) store(r.variance + i, p.variance);
         if (r.curvature) store_second(r.curvature + i * second, p.curv, p.curv_pair, logits, block);
@@ -419,6 +433,7 @@ INLINE V base_targets(const real *y, size_t e, size_t count, size_t d, size_t ta
 INLINE V base_weights(const real *weights, size_t e, size_t count, size_t d)
 {
     real part[LANES];
+    if (d == 1 && e + (size_t)LANES <= count) return weights ? load(weights + e) : C(1);
     for (size_t i = 0; i < (size_t)LANES; i++)
         part[i] = e + i >= count ? 0 : weights ? weights[row_of(e + i, d)] : 1;
     return load(part);

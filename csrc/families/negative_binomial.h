@@ -128,7 +128,7 @@ INLINE V negative_binomial_base(Obs o) { return log_factorial(o) - gamma_ratio(o
 
 LIKELIHOOD(negative_binomial, 1, outside_counts, negative_binomial_base)
 LINKABLE(negative_binomial, 1)
-HOT_LARGE(negative_binomial, log, 1, OWN)
+COLD(negative_binomial, log, 1, OWN, NULL)
 COLD(negative_binomial, softplus, 1, OWN, NULL)
 LIKELIHOOD(negative_binomial_concentration, 1, outside_counts, log_factorial)
 LINKABLE(negative_binomial_concentration, 2)
