@@ -6,29 +6,23 @@
  * s (1 - s) + v (1 + v), and -v (1 + v) between the two. An offset is added to z.
  * McCullagh (1980), Regression models for ordinal data. */
 typedef struct { V t, below, above, up, down; } Cut;            /* sigmoid(t), 1 - sigmoid(t), minus the log of each */
-INLINE Cut cut_of(V t)
+INLINE Cut cut_of(V t, Logistic l)
 {
-    Logistic l = logistic_called(t);
     return (Cut){t, l.sigmoid, l.rest, max_(-t, C(0)) + l.log1p_t, max_(t, C(0)) + l.log1p_t};
 }
 /* The class between two cuts: v, its probability p, and p v (1 + v). */
-typedef struct { V log_share, v, p, bend; } Class;
-SELDOM Class class_between(const Cut *a, const Cut *b)
+typedef struct { V gap, v, p, bend; Decay decay; } Class;
+INLINE Class class_between(const Cut *a, const Cut *b)
 {
     Exact gap = two_sum(b->t, -a->t);            /* of a wide class its rounding error is a relative one of e^-gap */
-    gap.sum = select(either(a->t == -INF, b->t == INF), INF, gap.sum);
+    gap.sum = select(is_nan(gap.sum), INF, gap.sum);             /* between infinite cuts; other NaN see `nan` */
     Decay d = decay_of(gap.sum, select(gap.sum < C(-EXP_LOW), gap.error, C(0)));
     V joint = b->below * a->above, v = d.rest / d.share;
-    return (Class){decay_log_share(gap.sum, d), v, joint * d.share, product(joint, v)};
+    return (Class){gap.sum, v, joint * d.share, times(joint, v), d};
 }
 
 typedef struct { Columns z, out; V offset, nan; size_t rows, width; } OrdinalRows;
 INLINE V ordinal_logit(const OrdinalRows *o, size_t k) { return column(&o->z, k) - o->offset; }
-SELDOM Cut ordinal_cut(const OrdinalRows *o, size_t k)           /* k from 1 to K - 1; infinite at 0 and K */
-{
-    return cut_of(k == 0 ? -INF : k > o->width ? INF : ordinal_logit(o, k - 1));
-}
-
 /* Which rows decrease; a NaN makes all of its row NaN. */
 INLINE Mask ordinal_wrong(OrdinalRows *o)
 {
@@ -61,10 +55,11 @@ SELDOM V ordinal_target(OrdinalRows *o, const ps_call *c, size_t row, V y, V w)
         low[i] = k ? z[from * o->width + k - 1] : -(real)INFINITY;
         high[i] = k < o->width ? z[from * o->width + k] : (real)INFINITY;
     }
-    Cut a = cut_of(load(low) - o->offset), b = cut_of(load(high) - o->offset);
+    V at_a = load(low) - o->offset, at_b = load(high) - o->offset;
+    Cut a = cut_of(at_a, logistic_called(at_a)), b = cut_of(at_b, logistic_called(at_b));
     Class s = class_between(&a, &b);
     Mask live = w > C(0);
-    V bend = s.v * (C(1) + s.v), nll = b.up + a.down - s.log_share;
+    V bend = s.v * (C(1) + s.v), nll = b.up + a.down - decay_log_share(s.gap, s.decay);
     real *grad = c->grad, *curvature = c->curvature;
     if (grad) ordinal_write(o, grad + row * o->width, y, a.below + s.v, -(b.above + s.v), w * C(c->scale), live);
     if (curvature)
@@ -72,33 +67,28 @@ SELDOM V ordinal_target(OrdinalRows *o, const ps_call *c, size_t row, V y, V w)
     return select(live, (nll + o->nan) * w, C(0));
 }
 
-/* Their expectations: s (1 - s) times the probability of the classes on either side, and the bends of both. */
-SELDOM void ordinal_fisher(OrdinalRows *o, real *out, V w)
+/* The moments, mean = sum of P(y > k), variance = sum of P(y > k) (P(y <= k) + 2 sum of P(y <= j) over j < k); and a
+ * column for each logit: P(y <= k), or the expected curvature, s (1 - s) times the probability of the classes on either
+ * side and the bends of both. */
+enum { ORDINAL_MOMENTS, ORDINAL_PARAMS, ORDINAL_INFORMATION };
+APART void ordinal_expected(OrdinalRows *o, const ps_call *c, size_t row, V w, real *out, int what)
 {
-    Cut a = ordinal_cut(o, 0);
-    Class before = {C(0), C(0), C(0), C(0)};
+    real *means = c->mean, *variances = c->variance;
+    V mean = o->nan, variance = o->nan, below = C(0);
+    Cut a = {.t = -INF, .below = C(0), .above = C(1)};
+    Class before = {.p = C(0), .bend = C(0)};
     o->out.out = out;
-    for (size_t k = 1; k <= o->width + 1; k++) {
-        Cut b = ordinal_cut(o, k);
-        Class s = class_between(&a, &b);
+    for (size_t k = 0; k <= o->width; k++) {
+        Cut b = k < o->width ? cut_of(ordinal_logit(o, k), logistic(ordinal_logit(o, k))) : (Cut){.t = INF, .below = C(1), .above = C(0)};
+        mean = mean + b.above, variance = variance + b.above * (b.below + C(2) * below), below = below + b.below;
+        if (what == ORDINAL_PARAMS && k < o->width) set_column(&o->out, k, b.below + o->nan);
+        if (what != ORDINAL_INFORMATION) continue;
+        Class s = k && k < o->width ? class_between(&a, &b) : (Class){.p = k ? a.above : b.below, .bend = C(0)};
         V x = a.below * a.above * (before.p + s.p) + (before.bend + s.bend) + o->nan;
-        if (k > 1) set_column(&o->out, k - 2, select(w > C(0), x * w, C(0)));
+        if (k) set_column(&o->out, k - 1, select(w > C(0), x * w, C(0)));
         a = b, before = s;
     }
-    write_columns(&o->out);
-}
-/* mean = sum of P(y > k), variance = sum of P(y > k) (P(y <= k) + 2 sum of P(y <= j) over j < k). */
-SELDOM void ordinal_moments(OrdinalRows *o, const ps_call *c, size_t row)
-{
-    real *params = c->params, *means = c->mean, *variances = c->variance;
-    V mean = o->nan, variance = o->nan, below = C(0);
-    o->out.out = params ? params + row * o->width : NULL;
-    for (size_t k = 1; k <= o->width; k++) {
-        Cut cut = ordinal_cut(o, k);
-        mean = mean + cut.above, variance = variance + cut.above * (cut.below + C(2) * below), below = below + cut.below;
-        if (params) set_column(&o->out, k - 1, cut.below);
-    }
-    if (params) write_columns(&o->out);
+    if (out) write_columns(&o->out);
     if (means) store_part(means + row, mean, o->rows);
     if (variances) store_part(variances + row, variance, o->rows);
 }
@@ -117,8 +107,9 @@ static int ordinal_batch(OrdinalRows *o, const ps_call *c, size_t row, Sum *sum,
         *sum = add(*sum, nll);
         if (c->nll) store_part((real *)c->nll + row, nll, o->rows);
     }
-    if (c->params || c->mean || c->variance) ordinal_moments(o, c, row);
-    if (c->fisher) ordinal_fisher(o, (real *)c->fisher + row * o->width, w);
+    if (c->params) ordinal_expected(o, c, row, w, (real *)c->params + row * o->width, ORDINAL_PARAMS);
+    if (c->fisher) ordinal_expected(o, c, row, w, (real *)c->fisher + row * o->width, ORDINAL_INFORMATION);
+    else if (!c->params && (c->mean || c->variance)) ordinal_expected(o, c, row, w, NULL, ORDINAL_MOMENTS);
     return PS_OK;
 }
 static int ordinal_logit_head(const ps_call *c, int want, double *sum, size_t *bad)
