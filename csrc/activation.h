@@ -41,18 +41,15 @@ INLINE V activation_grad(int activation, V y, V grad)           /* grad times dy
 /* The loops, with a constant activation after inlining: what the other activations need is dead code in each. */
 INLINE void activate(int activation, size_t count, const real *x, real *y)
 {
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES) store(y + i, activated(activation, load(x + i)));
-    if (i < count) store_part(y + i, activated(activation, load_part(x + i, count - i)), count - i);
+    for (size_t i = 0; i < count; i += LANES)
+        store_part(y + i, activated(activation, load_part(x + i, count - i)), count - i);
 }
 
 INLINE void deactivate(int activation, size_t count, const real *y, const real *grad, real *dx)
 {
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES) store(dx + i, activation_grad(activation, load(y + i), load(grad + i)));
-    if (i < count) {
-        V last = activation_grad(activation, load_part(y + i, count - i), load_part(grad + i, count - i));
-        store_part(dx + i, last, count - i);
+    for (size_t i = 0; i < count; i += LANES) {
+        size_t left = count - i;
+        store_part(dx + i, activation_grad(activation, load_part(y + i, left), load_part(grad + i, left)), left);
     }
 }
 

@@ -494,7 +494,11 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 #define HOT(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
-/* A large formula is compiled once: who wants the gradient alone gets a sum that nobody reads. */
+/* Where the value costs next to nothing: who wants the gradient alone gets a sum that nobody reads. */
+#define HOT_TWICE(likelihood, link, logits, kind) \
+    LINKED(likelihood, link) BARE_TWICE(likelihood, link, likelihood##_##link, logits, kind) \
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
+/* A large formula is compiled once. */
 #define HOT_LARGE(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
@@ -522,6 +526,10 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     { return has_more(r) ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE | MEAN | FISHER, 1) \
            : want & VALUE ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE, 0) \
                           : BARE_WITH(likelihood, formula, kind, logits, GRAD, 0); }
+#define BARE_TWICE(likelihood, link, formula, logits, kind) \
+    static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
+    { (void)want; return has_more(r) ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE | MEAN | FISHER, 1) \
+                                     : BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE, 0); }
 #define BARE_ONCE(likelihood, link, formula, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
     { return BARE_WITH(likelihood, formula, kind, logits, want | GRAD | VALUE, 1); }

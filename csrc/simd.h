@@ -70,7 +70,7 @@ INLINE V load_first(const real *p, size_t count)
 }
 INLINE void store_first(real *p, V x, size_t count) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << count) - 1), (__m512d)x); }
 #else
-INLINE V load_first(const real *p, size_t count)
+APART V load_first(const real *p, size_t count)
 {
     real part[LANES];
     store(part, splat(p[count - 1]));
@@ -78,7 +78,7 @@ INLINE V load_first(const real *p, size_t count)
         if (count & piece) memcpy(part + i, p + i, piece * sizeof(real)), i += piece;
     return load(part);
 }
-INLINE void store_first(real *p, V x, size_t count)
+APART void store_first(real *p, V x, size_t count)
 {
     real part[LANES];
     store(part, x);

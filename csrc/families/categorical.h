@@ -138,9 +138,9 @@ INLINE V output_at(const Batch *b, const Strip *s, size_t j, Writer w)
     Point p = share_of(load(s->e + j * (size_t)LANES), b->softmax);
     V x = p.mean;
     if (w.output == PROBABILITIES) return x;
-    if (w.output == CURVATURES || w.output == INFORMATION) x = p.mean * p.rest;
-    if (w.output == GRADIENT && w.hard) x = residual(p, (Obs){.y = C(0)}, CANONICAL);     /* but at the label */
-    if (w.output == GRADIENT && !w.hard) {
+    if (w.output != GRADIENT) return select(w.live, p.mean * p.rest * w.factor, C(0));
+    if (w.hard) x = residual(p, (Obs){.y = C(0)}, CANONICAL);             /* but at the label */
+    else {
         V y = target_at(b, s, j) / b->mass;
         x = residual(p, (Obs){.y = y, .y2 = C(1) - y}, PROPORTION);
     }
@@ -167,7 +167,8 @@ INLINE void strip_write(real *out, const Batch *b, const Strip *s, Writer w)
     if (b->across) strip_across(out, b, s, w);
     else strip_along(out, b, s, w);
 }
-SELDOM void strip_other(real *out, const Batch *b, const Strip *s, Writer w) { strip_write(out, b, s, w); }
+SELDOM void strip_soft(real *out, const Batch *b, const Strip *s, Writer w) { w.output = GRADIENT, strip_write(out, b, s, w); }
+APART void strip_second(real *out, const Batch *b, const Strip *s, Writer w) { strip_write(out, b, s, w); }
 /* The gradient at the label: minus the sum of the other classes' probabilities. */
 INLINE V label_gradient(const Batch *b, Mask live, V factor)
 {
@@ -178,7 +179,8 @@ INLINE V label_gradient(const Batch *b, Mask live, V factor)
 INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, Mask live, V factor)
 {
     if (output == GRADIENT && b->hard) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
-    else strip_other(out, b, s, (Writer){output, 0, live, factor});
+    else if (output == GRADIENT) strip_soft(out, b, s, (Writer){GRADIENT, 0, live, factor});
+    else strip_second(out, b, s, (Writer){output == PROBABILITIES ? PROBABILITIES : INFORMATION, 0, live, factor});
 }
 
 /* Sets softmax, and mass where the target is spread over classes; returns w nll. */
