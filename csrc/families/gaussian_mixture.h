@@ -11,12 +11,12 @@ enum { COMPONENTS = 128, PARTS = 64 };           /* at most so many components; 
 enum { ANY, SOFTPLUS, EXPONENTIAL };             /* what is known of the scale link */
 
 typedef struct { Scale s; V u; } Part;           /* of one component and output */
-typedef struct { V u, inverse, extra, slope; } Kept;            /* what the gradient needs of it */
+typedef struct { V u, inverse, extra, slope, scale, log_scale; } Kept;         /* what all but curvatures need of it */
 typedef struct {
     size_t components, outputs;
     Fixed fixed;
     Columns z, out, y, offset;                   /* of y and offset, `in` may be NULL */
-    Kept *kept;                                  /* output by output; NULL where there are too many */
+    Kept *kept;                                  /* output by output; NULL without targets or where there are too many */
     real *a, *l, *prior_e, *e;                   /* logits of weights, log densities, their exponentials */
     Softmax prior, posterior;
 } MixtureRows;
@@ -40,6 +40,11 @@ INLINE Part make_part(const MixtureRows *m, size_t k, size_t j, V y, int link)
 }
 INLINE V target_of(const MixtureRows *m, size_t j) { return m->y.in ? column(&m->y, j) : C(0); }
 APART Part part_at(const MixtureRows *m, size_t k, size_t j) { return make_part(m, k, j, target_of(m, j), ANY); }
+INLINE Kept kept_of(Part p) { return (Kept){p.u, p.s.inverse, p.s.extra, p.s.slope, p.s.scale, p.s.log_scale}; }
+INLINE Kept kept_at(const MixtureRows *m, size_t k, size_t j)
+{
+    return m->kept ? m->kept[j * m->components + k] : kept_of(part_at(m, k, j));
+}
 INLINE Point prior_at(const MixtureRows *m, size_t k)
 {
     return share_of(load(m->prior_e + k * (size_t)LANES), m->prior);
@@ -61,7 +66,7 @@ INLINE void log_densities(MixtureRows *m, int link)
             Part p = make_part(m, k, j, y, link);
             V half = C(0.5) * p.u * p.u, l = load(at) - (half + p.s.log_scale);
             store(at, select(half == INF, -INF, l));
-            if (m->kept) m->kept[j * m->components + k] = (Kept){p.u, p.s.inverse, p.s.extra, p.s.slope};
+            if (m->kept) m->kept[j * m->components + k] = kept_of(p);
         }
     }
 }
@@ -103,9 +108,9 @@ INLINE V weight_output(const MixtureRows *m, size_t k, int output)
     if (output == MIX_CURVATURE) return p.mean * p.rest - r.mean * r.rest;
     return p.mean * r.rest - r.mean * p.rest;    /* p - r: the residual, without cancellation next to 1 */
 }
-INLINE V twice(V x, Scale s)                     /* x / scale^2 */
+INLINE V twice(V x, V inverse, V extra)          /* x / scale^2 */
 {
-    return product(product(product(product(x, s.inverse), s.extra), s.inverse), s.extra);
+    return product(product(product(product(x, inverse), extra), inverse), extra);
 }
 /* A product x with the k-th weight, from the factors' logarithms where `far` or where the weight has underflowed. */
 APART V with_weight(const MixtureRows *m, size_t k, V x, V log_factor, Mask far)
@@ -119,25 +124,30 @@ APART V with_weight(const MixtureRows *m, size_t k, V x, V log_factor, Mask far)
 }
 INLINE Own part_gradient(const MixtureRows *m, size_t k, size_t j)
 {
-    Kept p;
-    if (m->kept) p = m->kept[j * m->components + k];
-    else { Part made = part_at(m, k, j); p = (Kept){made.u, made.s.inverse, made.s.extra, made.s.slope}; }
+    Kept p = kept_at(m, k, j);
     V r = posterior_at(m, k).mean;
     return (Own){.m = times(r, -p.u) * p.inverse * p.extra, .c = times(r * p.slope, (C(1) - p.u) * (C(1) + p.u))};
 }
-APART Own part_output(const MixtureRows *m, size_t k, size_t j, int output)
+APART Own part_expected(const MixtureRows *m, size_t k, size_t j, int output)
+{
+    Kept p = kept_at(m, k, j);
+    if (output == MIX_PARAMS) return (Own){.m = mean_of(m, k, j), .c = p.scale};
+    V share = prior_at(m, k).mean, precision = twice(share, p.inverse, p.extra);
+    return (Own){.m = with_weight(m, k, precision, C(-2) * p.log_scale, first_lanes(0)),
+                 .c = C(2) * share * (p.slope * p.slope)};
+}
+SELDOM Own part_curvature(const MixtureRows *m, size_t k, size_t j)
 {
     Part p = part_at(m, k, j);
-    if (output == MIX_PARAMS) return (Own){.m = mean_of(m, k, j), .c = p.s.scale};
-    V share = prior_at(m, k).mean, steep_ = steep(p.s), u2 = p.u * p.u;
-    if (output == MIX_FISHER) {
-        V precision = with_weight(m, k, twice(share, p.s), C(-2) * p.s.log_scale, first_lanes(0));
-        return (Own){.m = precision, .c = C(2) * share * steep_};
-    }
     Point r = posterior_at(m, k);
-    V most = r.rest * steep_, bracket = (C(2) * (steep_ + most) - p.s.bend) - times(most, u2);
-    return (Own){.m = twice(times(r.mean, C(1) - times(r.rest, u2)), p.s),
+    V steep_ = steep(p.s), most = r.rest * steep_, u2 = p.u * p.u;
+    V bracket = (C(2) * (steep_ + most) - p.s.bend) - times(most, u2);
+    return (Own){.m = twice(times(r.mean, C(1) - times(r.rest, u2)), p.s.inverse, p.s.extra),
                  .c = times(r.mean, (p.s.bend - most) + product(bracket, u2))};
+}
+INLINE Own part_output(const MixtureRows *m, size_t k, size_t j, int output)
+{
+    return output == MIX_CURVATURE ? part_curvature(m, k, j) : part_expected(m, k, j, output);
 }
 INLINE void mixture_write(const MixtureRows *m, Columns out, V factor, Mask live, int output)
 {
@@ -150,7 +160,7 @@ INLINE void mixture_write(const MixtureRows *m, Columns out, V factor, Mask live
     }
     write_columns(&out);
 }
-SELDOM void mixture_write_any(const MixtureRows *m, Columns out, V factor, Mask live, int output)
+APART void mixture_write_any(const MixtureRows *m, Columns out, V factor, Mask live, int output)
 {
     mixture_write(m, out, factor, live, output);
 }
@@ -204,13 +214,12 @@ SELDOM void mixture_matrix(const MixtureRows *m, real *out, size_t rows, V w, in
 
 /* ---- the distribution's moments, output by output ---- */
 /* variance = sum of p scale^2 + sum over pairs of p p' (m - m')^2: nothing cancels. */
-SELDOM Point mixture_moments(const MixtureRows *m, size_t j)
+APART Point mixture_moments(const MixtureRows *m, size_t j)
 {
     Sum total = no_sum(), variance = no_sum();
     for (size_t k = 0; k < m->components; k++) {
-        V p = prior_at(m, k).mean, mean = mean_of(m, k, j);
-        Scale s = part_at(m, k, j).s;
-        V within = product(product(p, s.scale), s.scale);
+        Kept s = kept_at(m, k, j);
+        V p = prior_at(m, k).mean, mean = mean_of(m, k, j), within = product(product(p, s.scale), s.scale);
         total = add(total, times(p, mean));
         variance = add(variance, with_weight(m, k, within, C(2) * s.log_scale, s.scale == INF));
         for (size_t l = 0; l < k; l++) {
@@ -281,7 +290,8 @@ static int gaussian_mixture_softmax_head(const ps_call *c, int want, double *sum
     if (!K || K > COMPONENTS || c->width != K * (1 + 2 * d) || (c->y && c->target_kind != PS_REALS)) return PS_BAD_CALL;
     MixtureRows m;
     m.components = K, m.outputs = d, m.fixed = fixed_by(c->options);
-    m.kept = K * d <= PARTS ? (Kept *)next : NULL, next += K * d <= PARTS ? K * d * (sizeof(Kept) / sizeof(V)) : 0;
+    int keeps = c->y && K * d <= PARTS;
+    m.kept = keeps ? (Kept *)next : NULL, next += keeps ? K * d * (sizeof(Kept) / sizeof(V)) : 0;
     m.a = (real *)next, m.l = (real *)(next + K), m.prior_e = (real *)(next + 2 * K), m.e = (real *)(next + 3 * K);
     next += 4 * K;                               /* one after the other: far apart they would fall on the same lines */
     m.y = m.offset = (Columns){.width = d};
