@@ -116,7 +116,8 @@ APART V vlog_factorial(V y)
     LogParts p = log1p_parts(select(low, y, C(0)));
     Exact log = log_exact(p);
     V near = fma_(d, two_on.slope, -log.sum) + (two_on.bend - (log.error + p.lost));
-    return select(y < C(1.5), near, vlgamma(y + C(1)));
+    Mask high = negate(y < C(1.5));
+    return any_lane(high) ? select(high, vlgamma(y + C(1)), near) : near;
 }
 APART V vdigamma(V x)                                           /* x > 0 */
 {

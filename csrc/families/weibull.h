@@ -5,7 +5,7 @@
 
 /* log Gamma(1 + x), and log Gamma(1 + 2 x) - 2 log Gamma(1 + x), whose parts that are linear in x cancel on paper. */
 typedef struct { V log_mean, log_square; } WeibullMoments;
-SELDOM WeibullMoments weibull_moments(V x)
+APART WeibullMoments weibull_moments(V x)
 {
     V near = min_(x, C(0.25)), q = near / (C(1) + near), first = vlog_factorial(x);
     V small = (lgamma_near_two(C(2) * near).bend - C(2) * lgamma_near_two(near).bend) - log1p_called(-q * q);
