@@ -1,7 +1,6 @@
 """Several quantities of a head in one pass over memory: what `Loss.evaluate` does."""
 
 from functools import cache
-from itertools import accumulate
 import math
 from typing import NamedTuple
 
@@ -22,10 +21,12 @@ PASSES = {**{name: name for name in NAMES}, "link": "params"}  # names of the ou
 class Pass(NamedTuple):
     """How quantities are computed: which by one pass of the kernel, which by their own methods, which are copies."""
 
+    names: dict  # all that are wanted, in their order, without values
     value: bool  # whether the pass gives the nll
     outs: tuple  # (name, output of the kernel, whether it has one number per output) of the arrays that it fills
     alone: tuple
     copies: tuple  # (name, the name of the same numbers)
+    link: str | None  # the output that is to be named as parameters
 
 
 def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
@@ -34,34 +35,41 @@ def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
     (z, y, kind, rows, outputs, width), offset, weights = loss._read(z, y, offset, weights)
     every = weights is None or bool(weights.all())  # a pass with weights does not read the other rows
     plan = _planned(type(loss), want, y is not None, every, weights is None and loss.plain is loss)
-    result = dict.fromkeys(want)
+    result = plan.names.copy()
     for name in plan.alone:
         result[name] = _alone(loss, name, z, offset, weights)
     if plan.value or plan.outs:
         weight = loss._weight(rows, y, weights) if y is not None else 1.0
         scale = 1.0 if reduction != "mean" else 1.0 / weight if weight else 0.0
-        each = np.empty(rows, z.dtype) if plan.value and reduction == "none" else None
-        arrays = _arrays(plan.outs, z, rows, outputs)
+        each = empty(rows, z.dtype) if plan.value and reduction == "none" else None
+        arrays, per_output = {}, (rows,) if outputs == 1 else (rows, outputs)
+        make = empty if z.nbytes < LARGE else _shared(plan.outs, z, per_output)
+        for name, out, single in plan.outs:
+            arrays[out] = result[name] = make(per_output if single else z.shape, z.dtype)
         total = loss._head(rows, outputs, width, z, offset, kind, y, weights, scale, plan.value, each, **arrays)
         if plan.value:
             result["nll"] = reduced(total, weight, reduction, each)
-        for name, out, _ in plan.outs:
-            result[name] = loss._named(arrays[out]) if name == "link" else arrays[out]
+        if plan.link:
+            result["link"] = loss._named(arrays[plan.link])
     for name, same in plan.copies:
         result[name] = result[same].copy()
     return result
 
 
-def _arrays(outs, z, rows, outputs):
-    """Empty arrays by output. Large ones share one block: the C library gives back to the system what several leave
-    behind, and fresh pages would cost more than the pass."""
-    per_output, dtype = (rows,) if outputs == 1 else (rows, outputs), z.dtype
-    if z.nbytes < LARGE:
-        return {out: empty(per_output if each else z.shape, dtype) for _, out, each in outs}
-    shapes = [per_output if each else z.shape for _, _, each in outs]
-    ends = list(accumulate(map(math.prod, shapes), initial=0))
-    block = empty(ends[-1], dtype)
-    return {out: block[a:b].reshape(s) for (_, out, _), s, a, b in zip(outs, shapes, ends, ends[1:], strict=False)}
+def _shared(outs, z, per_output):
+    """An `empty` for all of them together, in one block of memory.
+
+    What several large arrays leave behind the C library gives back to the system, and fresh pages would cost more than
+    the pass.
+    """
+    block = empty(sum(math.prod(per_output if single else z.shape) for _, _, single in outs), z.dtype)
+
+    def make(shape, dtype):
+        nonlocal block
+        array, block = block[: math.prod(shape)].reshape(shape), block[math.prod(shape) :]
+        return array
+
+    return make
 
 
 @cache
@@ -78,7 +86,9 @@ def _planned(cls, want, known, every, plain):
     alone = tuple(dict.fromkeys(name for name in want if name not in together))
     equal = cls._equal if plain else {}
     copies = tuple((name, equal[name]) for name in alone if equal.get(name) in want)
-    return Pass("nll" in together, outs, tuple(name for name in alone if (name, equal.get(name)) not in copies), copies)
+    alone = tuple(name for name in alone if (name, equal.get(name)) not in copies)
+    link = cls._passes["link"] if "link" in together else None
+    return Pass(dict.fromkeys(want), "nll" in together, outs, alone, copies, link)
 
 
 def _alone(loss, name, z, offset, weights):
