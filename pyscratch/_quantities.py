@@ -4,7 +4,6 @@ from functools import cache
 import math
 from typing import NamedTuple
 
-import numpy as np
 from numpy import empty
 
 from pyscratch import _checks
