@@ -9,6 +9,8 @@ import os
 for _library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM"):
     os.environ[f"{_library}_THREADS"] = "1"
 
+TURN = 1e-2  # seconds at least that a contender works before the next one's turn: on caches that are its own, as in use
+
 CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()  # where this process may run
 
 

@@ -17,12 +17,11 @@ import sys
 
 import numpy as np
 
-from bench import CORES, composed, contenders, stay_on
+from bench import CORES, TURN, composed, contenders, stay_on
 from bench.limits import Limits
 import pyscratch as ps
 from pyscratch.compare import gap, interleaved
 
-TURN = 1e-2  # seconds at least that a contender works before the next one's turn: on caches that are its own, as in use
 OUT = Path(__file__).resolve().parent.parent / "out"
 
 

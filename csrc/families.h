@@ -20,7 +20,7 @@
 #define ROW(likelihood, link) {#likelihood "/" #link, likelihood##_##link##_head, likelihood##_terms}
 
 #define AROUND(gate, likelihood, link) \
-    {#gate "_" #likelihood "/" #link, gate##_##likelihood##_##link##_head, likelihood##_terms}
+    {#gate "_" #likelihood "/" #link, gate##_##likelihood##_##link##_head, likelihood##_terms},
 
 static const HeadRow head_rows[] = {
     ROW(gaussian, identity), ROW(gaussian, log), ROW(gaussian, logit), ROW(gaussian, softplus),
@@ -41,12 +41,5 @@ static const HeadRow head_rows[] = {
     ROW(categorical, softmax),
     ROW(gaussian_mixture, softmax),
     ROW(ordinal, logit),
-    AROUND(zero_inflated, poisson, log), AROUND(zero_inflated, poisson, softplus),
-    AROUND(zero_inflated, poisson, sqrt), AROUND(zero_inflated, poisson, identity),
-    AROUND(zero_inflated, negative_binomial, log), AROUND(zero_inflated, negative_binomial, softplus),
-    AROUND(zero_inflated, negative_binomial_concentration, log),
-    AROUND(zero_inflated, negative_binomial_concentration, softplus),
-    AROUND(hurdle, poisson, log), AROUND(hurdle, poisson, softplus), AROUND(hurdle, poisson, sqrt),
-    AROUND(hurdle, poisson, identity), AROUND(hurdle, negative_binomial, log), AROUND(hurdle, negative_binomial, softplus),
-    AROUND(hurdle, negative_binomial_concentration, log), AROUND(hurdle, negative_binomial_concentration, softplus),
+    EACH_COUNT(AROUND, zero_inflated) EACH_COUNT(AROUND, hurdle)
 };

@@ -6,6 +6,17 @@
 
 static inline size_t bytes_of(int real) { return real == PS_F32 ? sizeof(float) : sizeof(double); }
 
+static inline double real_at(int real, const void *x, size_t i)
+{
+    return real == PS_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+/* sum += x */
+static inline void add_to(int real, size_t count, void *sum, const void *x)
+{
+    if (real == PS_F32) for (size_t i = 0; i < count; i++) ((float *)sum)[i] += ((const float *)x)[i];
+    else for (size_t i = 0; i < count; i++) ((double *)sum)[i] += ((const double *)x)[i];
+}
+
 /* Of one row of y. */
 static inline size_t target_bytes(const ps_call *c)
 {

@@ -226,12 +226,6 @@ static void backward(const ps_plan *p, const Arena *a, const char *x, const char
     }
 }
 
-static void add_offset(int real, size_t count, void *z, const void *offset)
-{
-    if (real == PS_F32) for (size_t i = 0; i < count; i++) ((float *)z)[i] += ((const float *)offset)[i];
-    else for (size_t i = 0; i < count; i++) ((double *)z)[i] += ((const double *)offset)[i];
-}
-
 /* Value of the head and, in grad[0], its gradient. */
 static int loss(const ps_plan *p, const Arena *a, const int64_t *order, size_t count, char *z, double *value)
 {
@@ -243,7 +237,7 @@ static int loss(const ps_plan *p, const Arena *a, const int64_t *order, size_t c
     c.y = gathered(c.y, y_bytes(p), order, count, a->y);
     c.weights = gathered(c.weights, a->real, order, count, a->weights);
     c.offset = gathered(c.offset, a->offset_columns * a->real, order, count, a->offset);
-    if (c.offset && p->offset_everywhere) add_offset(p->real, count * c.width, z, c.offset), c.offset = NULL;
+    if (c.offset && p->offset_everywhere) add_to(p->real, count * c.width, z, c.offset), c.offset = NULL;
     int status = p->parts ? run_product(&c, p->parts, p->part, table, value, NULL)
                           : run_head(&c, &table->head[c.family], value, &base);
     return status != PS_OK || isfinite(*value) ? status : PS_NOT_FINITE;

@@ -539,6 +539,10 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     static int likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
     { return pointwise_head(&likelihood##_##link##_spec, c, want, sum, bad); }
 /* A gate around a family of counts, whichever link it has: one more logit, the terms in y alone are the family's. */
+#define EACH_COUNT(F, gate) \
+    F(gate, poisson, log) F(gate, poisson, softplus) F(gate, poisson, sqrt) F(gate, poisson, identity) \
+    F(gate, negative_binomial, log) F(gate, negative_binomial, softplus) \
+    F(gate, negative_binomial_concentration, log) F(gate, negative_binomial_concentration, softplus)
 #define GATED(around, likelihood, link) \
     static int around##_##likelihood##_##link##_head(const ps_call *c, int want, double *sum, size_t *bad) \
     { \

@@ -52,11 +52,6 @@ static Result run_rows(const ps_call *b, const HeadRow *row, int want)
     return r;
 }
 
-static double element(int real, const void *x, size_t i)
-{
-    return real == PS_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
-}
-
 static void copy_columns(size_t rows, size_t bytes, void *to, size_t to_row, const void *from, size_t from_row)
 {
     for (size_t i = 0; i < rows; i++) copy_row((char *)to + i * to_row, (const char *)from + i * from_row, bytes);
@@ -66,15 +61,9 @@ static void copy_columns(size_t rows, size_t bytes, void *to, size_t to_row, con
 static void labels_from(const ps_call *b, int64_t *label)
 {
     for (size_t i = 0; i < b->rows; i++) {
-        double y = element(b->real, b->y, i * b->y_row);
+        double y = real_at(b->real, b->y, i * b->y_row);
         label[i] = fabs(y) < 0x1p53 && y == floor(y) ? (int64_t)y : -1;
     }
-}
-
-static void add_to(int real, size_t count, void *sum, const void *x)
-{
-    if (real == PS_F32) for (size_t i = 0; i < count; i++) ((float *)sum)[i] += ((const float *)x)[i];
-    else for (size_t i = 0; i < count; i++) ((double *)sum)[i] += ((const double *)x)[i];
 }
 
 /* The kernels get a copy of columns; of a single row, which may be longer than a block, the row itself. */
@@ -236,7 +225,7 @@ int ps_weights(int real, size_t rows, const void *weights, double *sum, size_t *
     if ((real != PS_F32 && real != PS_F64) || (rows && !weights) || !sum) return PS_BAD_CALL;
     double total = 0;
     for (size_t i = 0; i < rows; i++) {
-        double w = element(real, weights, i);
+        double w = real_at(real, weights, i);
         if (!(w >= 0) || isinf(w)) {
             if (bad_row) *bad_row = i;
             return PS_BAD_WEIGHT;
@@ -251,7 +240,7 @@ int ps_finite(int real, size_t count, const void *x, size_t *bad_index)
 {
     if ((real != PS_F32 && real != PS_F64) || (count && !x)) return PS_BAD_CALL;
     for (size_t i = 0; i < count; i++) {
-        if (isfinite(element(real, x, i))) continue;
+        if (isfinite(real_at(real, x, i))) continue;
         if (bad_index) *bad_index = i;
         return PS_BAD_CALL;
     }
@@ -392,7 +381,7 @@ static double squared_norm(int real, size_t count, const void *x)
 {
     double sum[4] = {0, 0, 0, 0};
     for (size_t i = 0; i < count; i++) {
-        double each = element(real, x, i);
+        double each = real_at(real, x, i);
         sum[i % 4] += each * each;
     }
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);

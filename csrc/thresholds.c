@@ -4,10 +4,6 @@
 #include "floating.h"
 #include "head.h"
 
-static double real_at(int real, const void *p, size_t i)
-{
-    return real == PS_F32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
-}
 static void set_real(int real, void *p, size_t i, double x)
 {
     if (real == PS_F32) ((float *)p)[i] = (float)x;

@@ -282,11 +282,9 @@ INLINE Logistic logistic_of_sum(V a, V b)        /* of a + b, whose rounding err
     return logistic_from(z.sum, exp_lifted(minus_abs(z.sum), select(inside, tail, C(0))));
 }
 INLINE V vsigmoid(V z) { return logistic(z).sigmoid; }
-INLINE V vsoftplus(V z) { return logistic(z).softplus; }
 /* log softplus(z); in the left tail softplus is e^z - e^2z/2 + ..., and its log is taken before it can underflow */
 INLINE V log_softplus(V z, Logistic s)
 {
     return select(z < C(REAL_BITS == 32 ? -16 : -36), z - C(0.5) * s.t, vlog(s.softplus));
 }
-INLINE V vlog_softplus(V z) { return log_softplus(z, logistic(z)); }
 #endif

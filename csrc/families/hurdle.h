@@ -69,11 +69,4 @@ SELDOM void hurdle(const Obs *o, const Mean *m, int inner, Point *p)
     if (o->want & FISHER) hurdle_fisher(&c, product_of(c.s.rest, log_rest, whole, e->log_nll - c.log_some), inner, p);
 }
 
-GATED(hurdle, poisson, log)
-GATED(hurdle, poisson, softplus)
-GATED(hurdle, poisson, sqrt)
-GATED(hurdle, poisson, identity)
-GATED(hurdle, negative_binomial, log)
-GATED(hurdle, negative_binomial, softplus)
-GATED(hurdle, negative_binomial_concentration, log)
-GATED(hurdle, negative_binomial_concentration, softplus)
+EACH_COUNT(GATED, hurdle)

@@ -60,11 +60,4 @@ SELDOM void zero_inflated(const Obs *o, const Mean *m, int inner, Point *p)
     if (o->want & FISHER) zero_inflated_fisher(&f, product_of(f.s.rest, log_rest, f.n, p->none.log_nll), inner, p);
 }
 
-GATED(zero_inflated, poisson, log)
-GATED(zero_inflated, poisson, softplus)
-GATED(zero_inflated, poisson, sqrt)
-GATED(zero_inflated, poisson, identity)
-GATED(zero_inflated, negative_binomial, log)
-GATED(zero_inflated, negative_binomial, softplus)
-GATED(zero_inflated, negative_binomial_concentration, log)
-GATED(zero_inflated, negative_binomial_concentration, softplus)
+EACH_COUNT(GATED, zero_inflated)

@@ -13,6 +13,19 @@ def family(cls):
     return cls
 
 
+def own_head(registry, head):
+    """A head of ours as one side has it, in C or in the reference, by that side's registry; None for any other."""
+    cls = registry.get(type(head).__name__)
+    if cls is not None and type(head) is not cls and type(head).__module__.startswith("pyscratch."):
+        return cls(**head.options)
+    return head if cls is not None and type(head) is cls else None
+
+
+def told(head):
+    """What a user gave in place of a head, in words."""
+    return f"the class {head.__name__}" if isinstance(head, type) else repr(head)
+
+
 def _inverse_softplus(x):
     return x + np.log(-np.expm1(-x))
 

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from pyscratch._loss import Loss
-from pyscratch.losses._family import families, logit_of
+from pyscratch.losses._family import families, logit_of, own_head, told
 from pyscratch.losses._shaped import Shaped, most_likely
 from pyscratch.losses.negative_binomial import NegativeBinomial
 from pyscratch.losses.poisson import Poisson
@@ -22,6 +22,15 @@ class Gated(Loss):
 
     parameters = ("family_mean", "zero")
     gate = ""  # name of the last parameter
+    support = "counts 0, 1, 2, ..."
+    ulps = {
+        "nll": (16, 16),
+        "grad": (16, 8),
+        "mean": (8, 8),
+        "variance": (16, 16),
+        "curvature": (16, 8),
+        "fisher": (16, 16),
+    }
     takes_exposure = True
     examples = (
         {"family": Poisson()},
@@ -36,7 +45,7 @@ class Gated(Loss):
     _start_is_exact = False
     _families = families  # those of the same side, native or reference
 
-    def _freeze_family(self, family):
+    def __init__(self, family):
         family = self._own(family)
         names = ("family_mean", *family.parameters[1:], self.gate)
         vars(self).update(parameters=names, _tuple=namedtuple("Parameters", names))
@@ -47,17 +56,13 @@ class Gated(Loss):
 
     def _own(self, family):
         """The family as this side has it: a native one has its kernel in C, a reference one its formulas in NumPy."""
-        name = type(family).__name__
-        cls = self._families.get(name) if name in INSIDE else None
-        if cls is not None and type(family) is not cls and type(family).__module__.startswith("pyscratch."):
-            return cls(**family.options)
-        if cls is None or type(family) is not cls:
-            told = f"the class {family.__name__}" if isinstance(family, type) else repr(family)
+        own = own_head(self._families, family) if type(family).__name__ in INSIDE else None
+        if own is None:
             raise TypeError(
                 f"{type(self).__name__} takes a family of counts of ours, such as {INSIDE[0]}() or {INSIDE[1]}(), "
-                f"not {told}"
+                f"not {told(family)}"
             )
-        return family
+        return own
 
     @cached_property
     def name(self):

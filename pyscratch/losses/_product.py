@@ -9,7 +9,7 @@ import numpy as np
 from pyscratch import _checks, _native, _quantities, joint
 from pyscratch._checks import F64, READY
 from pyscratch._loss import Loss
-from pyscratch.losses._family import families
+from pyscratch.losses._family import families, own_head, told
 
 
 class Part(NamedTuple):
@@ -77,15 +77,13 @@ class Product(Loss):
     def _pair(self, index, given):
         """A head of this side, and the number of its outputs."""
         head, outputs = given if isinstance(given, (tuple, list)) and len(given) == 2 else (given, None)
-        cls = self._families.get(type(head).__name__)
-        if cls is not None and type(head) is not cls and type(head).__module__.startswith("pyscratch."):
-            head = cls(**head.options)
-        if cls is None or type(head) is not cls:
-            told = f"the class {head.__name__}" if isinstance(head, type) else repr(head)
+        own = own_head(self._families, head)
+        if own is None:
             raise TypeError(
                 f"heads[{index}] must be a head of ours such as Poisson(), or a pair of one and the number of its "
-                f"outputs such as (Gaussian(), 3), not {told}"
+                f"outputs such as (Gaussian(), 3), not {told(head)}"
             )
+        head = own
         if outputs is None and head.of_classes:
             raise ValueError(f"heads[{index}], {head!r}, needs the number of classes: write ({head!r}, K)")
         return head, 1 if outputs is None else _checks.whole(f"heads[{index}][1], the outputs of {head!r},", outputs, 1)

@@ -21,15 +21,6 @@ class Hurdle(Gated):
     """
 
     likelihood, gate = "hurdle", "zero"
-    support = "counts 0, 1, 2, ..."
-    ulps = {
-        "nll": (16, 16),
-        "grad": (16, 8),
-        "mean": (8, 8),
-        "variance": (16, 16),
-        "curvature": (16, 8),
-        "fisher": (16, 16),
-    }
     scipy = "none: a point and a truncated family"
     distribution_class = counts.Hurdle
     card = Card(
@@ -42,9 +33,6 @@ class Hurdle(Gated):
         wrong="a zero may be a count like the others (ZeroInflated, or the family itself)",
         source="Mullahy (1986), Specification and testing of some modified count data models",
     )
-
-    def __init__(self, family):
-        self._freeze_family(family)
 
     def _draw(self, rng, *parameters, size=None):
         *inside, zero = parameters

@@ -21,15 +21,6 @@ class ZeroInflated(Gated):
     """
 
     likelihood, gate = "zero_inflated", "structural_zero"
-    support = "counts 0, 1, 2, ..."
-    ulps = {
-        "nll": (16, 16),
-        "grad": (16, 8),
-        "mean": (8, 8),
-        "variance": (16, 16),
-        "curvature": (16, 8),
-        "fisher": (16, 16),
-    }
     scipy = "none: a mixture of a point and a family"
     distribution_class = counts.ZeroInflated
     card = Card(
@@ -42,9 +33,6 @@ class ZeroInflated(Gated):
         "(NegativeBinomial)",
         source="Lambert (1992), Zero-inflated Poisson regression, with an application to defects in manufacturing",
     )
-
-    def __init__(self, family):
-        self._freeze_family(family)
 
     def _draw(self, rng, *parameters, size=None):
         *inside, zero = parameters
