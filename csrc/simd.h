@@ -312,6 +312,8 @@ INLINE V scalef(V x, V n)                                       /* x 2^n for a w
 #endif
 
 /* ---- sums: always in double, lane by lane, then by halves: a function of the data alone ---- */
+/* Adding four vectors of floats before they become doubles would save a fifth of Poisson's time, but the totals of parts
+ * would then add up to that of the whole to 1e-8 only, instead of 1e-13. */
 #ifdef ISA_SCALAR
 typedef double Sum;
 INLINE Sum no_sum(void) { return 0.0; }
