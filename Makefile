@@ -51,11 +51,11 @@ lint: $(VENV)/built lint-c  ## ruff, the C sources under strict warnings with ea
 	@$(RUN) bench/size.py --strict
 
 lint-c: $(VENV)/built
-	@flags=$$($(RUN) -c 'from pyscratch._build import FLAGS; print(*FLAGS)') && \
-	sources=$$($(RUN) -c 'from pyscratch._build import sources; print(*sources())') && \
+	@sources=$$($(RUN) -c 'from pyscratch._build import sources; print(*sources())') && \
 	for compiler in gcc clang; do \
 	  if command -v $$compiler >/dev/null; then \
 	    echo "$$compiler: $(STRICT)"; \
+	    flags=$$(CC=$$compiler $(RUN) -c 'from pyscratch._build import flags; print(*flags())') || exit 1; \
 	    printf '%s\n' $$sources | xargs -P 2 -n 1 $$compiler $$flags $(STRICT) -Icsrc -c -o /dev/null || exit 1; \
 	  else echo "$$compiler: not installed, skipped"; fi; \
 	done

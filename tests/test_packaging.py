@@ -103,6 +103,18 @@ def test_every_included_file_is_a_dependency(monkeypatch):
     assert included <= {Path(path).name for path in _build.included()}
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_each_compiler_takes_the_flags_that_it_is_given(compiler, monkeypatch, tmp_path):
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "pyscratch"))
+    monkeypatch.setenv("CC", compiler)
+    import _build
+
+    (tmp_path / "empty.c").write_text("int nothing;\n")
+    run(compiler, *_build.flags(), "-Werror", "-c", "empty.c", folder=tmp_path)
+
+
 def test_an_edit_rebuilds_and_no_edit_does_not(builds, copy):
     shutil.rmtree(copy / "build", ignore_errors=True)
     everything = builds(copy)
