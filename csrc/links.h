@@ -17,12 +17,13 @@ INLINE Mean identity_link(V z)
                   .up_slope = -per * per};
 }
 
-INLINE Mean log_link(V z)
+INLINE Mean log_link_of(V z, V mean, V inverse)
 {
-    V mean = vexp(z), inverse = vexp(-z);
     return (Mean){.mean = mean, .log_mean = z, .inverse = inverse, .slope = mean, .up = C(1), .bend = C(1),
                   .up_slope = C(0), .inverse_bend = inverse};
 }
+
+INLINE Mean log_link(V z) { return log_link_of(z, vexp(z), vexp(-z)); }
 
 INLINE Mean sqrt_link(V z)                       /* mean = z^2, z > 0: variance-stabilising for counts */
 {
@@ -53,9 +54,8 @@ INLINE Mean logit_link(V z)
  * up' = up (1 - sigmoid - up), where for z < 0 the bracket is (log1p(t) - t) / ((1 + t) log1p(t)). */
 #define SOFTPLUS_TAIL C(REAL_BITS == 32 ? -15 : -33)
 typedef struct { V value, log, inverse, slope, rest, up, up_slope; } Softplus;
-INLINE Softplus softplus_of(V z, int curved)     /* up_slope only if `curved` */
+INLINE Softplus softplus_from(V z, Logistic l, int curved, int ordinary)      /* up_slope only if `curved` */
 {
-    Logistic l = logistic(z);
     Mask tail = z < SOFTPLUS_TAIL;
     V inverse = C(1) / l.softplus, per = l.sigmoid * inverse;
     V up = select(tail, C(1) - C(0.5) * l.t, per);
@@ -64,10 +64,12 @@ INLINE Softplus softplus_of(V z, int curved)     /* up_slope only if `curved` */
         V left = select(tail, C(-0.5) * l.t, vlog1pmx(l.t) / ((C(1) + l.t) * l.log1p_t));
         bend = up * select(z < C(0), left, l.rest - per);
     }
-    return (Softplus){.value = l.softplus, .log = select(tail, z - C(0.5) * l.t, vlog(l.softplus)), .inverse = inverse,
+    V log = select(tail, z - C(0.5) * l.t, log_of(l.softplus, ordinary));
+    return (Softplus){.value = l.softplus, .log = log, .inverse = inverse,
                       .slope = l.sigmoid, .rest = l.rest, .up = up,
                       .up_slope = bend};
 }
+INLINE Softplus softplus_of(V z, int curved) { return softplus_from(z, logistic(z), curved, 0); }
 INLINE Mean softplus_mean(Softplus s)
 {
     return (Mean){.mean = s.value, .log_mean = s.log, .inverse = s.inverse, .slope = s.slope, .up = s.up, .bend = s.rest,
@@ -152,6 +154,19 @@ INLINE Mean cauchit_link(V z)
                   .log_mean = select(right, log_big, log_small), .log_rest = select(right, log_small, log_big),
                   .slope = slope, .up = up, .down = down, .bend = bend, .up_slope = up * (bend - up), .down_slope = down * (bend + down)};
 }
+
+/* What the loops of HOT rows compute for many vectors before the rest of a formula: its exponential, whose long chain of
+ * operations would keep the machine from beginning the next vector. */
+INLINE V odds_of_first(const V *z) { return exp_lifted(minus_abs(z[0]), C(0)); }
+INLINE V odds_of_second(const V *z) { return exp_lifted(minus_abs(z[1]), C(0)); }
+
+/* The links of HOT rows, and up to which size their logits are ordinary. */
+INLINE Mean log_hot(V z) { return log_link_of(z, exp_of(z, 1), exp_of(-z, 1)); }
+INLINE Mean logit_hot(V z) { return logit_link(z); }
+INLINE Mean identity_hot(V z) { return identity_link(z); }
+#define log_ordinary ORDINARY
+#define logit_ordinary ORDINARY
+#define identity_ordinary INFINITY
 
 /* Each link out of line, for the pairs that are not inlined. What nobody asks for is skipped, and so is what the link
  * does not have: `rest` and its like are those of a PROPORTION, `inverse` that of any other. In training some likelihoods
@@ -264,18 +279,21 @@ INLINE Scale squareplus_scale(V z)               /* (z + sqrt(z^2 + 4)) / 2; Bar
                    .curve = C(2) * slope * slope * (slope * select(z < C(0), big, per))};
 }
 
-INLINE Scale softplus_scale(V z)
+#define ORDINARY_SCALE (REAL_BITS == 32 ? 80 : 700)     /* up to here |z| gives a scale that is a normal number */
+INLINE Scale softplus_scale_from(V z, Logistic l, int ordinary)
 {
-    Softplus h = softplus_of(z, 1);
-    Mask far = z < C(REAL_BITS == 32 ? -80 : -700);
+    Softplus h = softplus_from(z, l, 1, ordinary);
+    Mask far = z < C(-ORDINARY_SCALE);
     Scale s = {.scale = h.value, .log_scale = h.log, .inverse = h.inverse, .extra = C(1), .slope = h.up,
                .bend = h.up_slope, .curve = h.up * h.rest};
-    if (any_lane(far)) {
+    if (!ordinary && any_lane(far)) {
         V root = min_(exp_called(C(-0.5) * z), C(REAL_MAX));
         s.inverse = select(far, root, s.inverse), s.extra = select(far, root, s.extra);
     }
     return s;
 }
+
+INLINE Scale softplus_scale(V z) { return softplus_scale_from(z, logistic(z), 0); }
 
 /* With a floor m: log(h + m) has slope r h'/h with r = h / (h + m), and bend r ((h'/h)' + (1 - r) (h'/h)^2). */
 INLINE Scale floored_scale(Scale s, V floor)
@@ -295,7 +313,14 @@ APART Scale any_scale(V z, const Fixed *fixed)
             : exponential_scale(z, C(f.scale_link == PS_LOGVAR ? 0.5 : 1.0));
     return f.floored ? floored_scale(s, f.min_scale) : s;
 }
-INLINE Scale scale_of(V z, const Obs *o) { return o->bare ? softplus_scale(z) : any_scale(z, &o->fixed); }
+INLINE Scale scale_of(V z, const Obs *o)
+{
+    return o->bare ? softplus_scale_from(z, logistic(z), 1) : any_scale(z, &o->fixed);
+}
+INLINE Scale scale_begun(V z, const Obs *o)      /* after odds_of_second */
+{
+    return o->bare ? softplus_scale_from(z, logistic_from(z, o->begun), 1) : any_scale(z, &o->fixed);
+}
 
 /* What gamma functions say of a predicted shape k, whose value may have overflowed or be 0 where log k is fine:
  * nll = log Gamma(k) - k log k + k, score = k (digamma(k) - log k), information = k^2 trigamma(k) - k. */

@@ -19,11 +19,21 @@ typedef struct {
     V count;                       /* y + y2 of pairs, otherwise 1                                         */
     Fixed fixed;
     int want;                      /* what the kernel wants: to leave out what is costly and not wanted    */
-    int bare;                      /* a constant 1 in the loops of HOT rows, where a scale has the default link */
+    V begun;                       /* what Begin made of z, in loops of HOT rows that have one                 */
+    int bare;                      /* a constant 1 in the loops of HOT rows: a scale has the default link, and nothing
+                                    * that is said of a y outside the support or a z that is not ordinary is used */
 } Obs;
 
 /* a b with 0 inf = 0 whichever is 0; see also `times`. */
 INLINE V product(V a, V b) { return select(both(a != C(0), b != C(0)), a * b, C(0)); }
+
+/* `times`, and x - a b likewise, for a b that is infinite only where z is not ordinary. */
+INLINE V times_in(const Obs *o, V a, V b) { return o->bare ? a * b : times(a, b); }
+INLINE V less_times(const Obs *o, V x, V a, V b)
+{
+    V y = fma_(-a, b, x);
+    return o->bare ? y : select(a != C(0), y, x);
+}
 
 /* Beside what table.h names, `want` may ask for: LOGARITHMS, of a link, leaves out mean, rest and slope. */
 enum { NOTHING = 32, LOGARITHMS = 64 };
@@ -39,6 +49,7 @@ typedef struct {
 enum { PAIRS = MAX_LOGITS * (MAX_LOGITS - 1) / 2 };   /* of logits: 01, 02, 12 */
 typedef struct {
     V nll;                         /* without the terms in y alone: see the base measures                            */
+    V plain, odds;                 /* of a FACTORED nll = plain + log(1 + odds), odds in [0, 1]                      */
     V mean, variance;              /* of the distribution, NaN where it does not exist                               */
     V rest;                        /* 1 - mean without cancellation, where the mean is a proportion                  */
     V inverse;                     /* 1 / mean, from families whose residual is relative                             */
@@ -53,6 +64,7 @@ typedef struct {
 } Point;
 
 typedef Point Family(Obs o);
+typedef V Begin(const V *z);
 typedef Mask Support(V y, Mask whole);      /* true where y is outside, NaN included */
 typedef Mask Domain(V z);                   /* true where the link is not defined; NaN is inside: it makes NaN */
 typedef V Base(Obs o);                      /* the part of nll that depends on y alone: minus the log base measure */
@@ -63,7 +75,8 @@ enum {
     CANONICAL = 1,                 /* mean - y                                                                */
     PROPORTION = 2,                /* the same for means in [0, 1], from mean and rest, without cancellation  */
     CHAINED = 4,                   /* the residual times leverage: residual / variance x link slope           */
-    RELATIVE = 8                   /* the residual is (mean - y) / mean, so leverage is slope mean / V(mean)  */
+    RELATIVE = 8,                  /* the residual is (mean - y) / mean, so leverage is slope mean / V(mean)  */
+    FACTORED = 16                  /* the sum of the logs of 1 + odds is the log of their product             */
 };
 
 /* The backward pass of every canonical family: the residual, predicted mean minus target.
@@ -115,6 +128,31 @@ INLINE Mask outside_counts(V y, Mask whole)      /* whole: in which lanes it mus
 {
     return either(outside_nonnegative(y, whole), both(whole, negate(is_whole(y))));
 }
+
+/* The same in a few operations on bits, for the loops of HOT rows, which leave doubtful rows to the general one: the
+ * sign of one word, or any bit of the other, says that y may be outside. (-0 is doubtful, and inside.) */
+typedef struct { I sign, any; } Doubt;
+typedef Doubt Doubtful(V y, Mask whole);
+INLINE Doubt from_to(V y, I lowest, V highest)                  /* in the order of their bits; lowest is 0 or 1 */
+{
+    I bits = as_int(y);
+    return (Doubt){bits | less(bits, lowest) | less(as_int(highest), bits), isplat(0)};
+}
+INLINE I outsized(V x, real bound)                              /* the sign: |x| > bound, or NaN */
+{
+    return less(as_int(splat(bound)), as_int(abs_(x)));
+}
+INLINE Doubt doubt_reals(V y, Mask whole) { (void)whole; return (Doubt){outsized(y, REAL_MAX), isplat(0)}; }
+INLINE Doubt doubt_unit(V y, Mask whole) { (void)whole; return from_to(y, isplat(0), C(1)); }
+INLINE Doubt doubt_open_unit(V y, Mask whole) { (void)whole; return from_to(y, isplat(1), C(1 - REAL_EPSILON / 2)); }
+INLINE Doubt doubt_positive(V y, Mask whole) { (void)whole; return from_to(y, isplat(1), C(REAL_MAX)); }
+INLINE Doubt doubt_nonnegative(V y, Mask whole) { (void)whole; return from_to(y, isplat(0), C(REAL_MAX)); }
+INLINE Doubt doubt_counts(V y, Mask whole)
+{
+    return (Doubt){from_to(y, isplat(0), C(REAL_MAX)).sign, as_int(select(whole, y - round_(y), C(0)))};
+}
+INLINE Doubt doubts(Doubt a, Doubt b) { return (Doubt){a.sign | b.sign, a.any | b.any}; }
+INLINE int any_doubt(Doubt d) { return any_lane((Mask)(shift_right(d.sign, REAL_BITS - 1) | d.any)); }
 
 /* Domains of links. */
 INLINE Mask not_positive(V z) { return z <= C(0); }

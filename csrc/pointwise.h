@@ -3,7 +3,7 @@
 #ifndef POINTWISE_H
 #define POINTWISE_H
 
-enum { TILE = 256, STREAMED = 1024 };           /* reals that are streamed together */
+enum { TILE = 256, SPAN = 960 };                /* SPAN: rows begun, and odds multiplied, together: 2^SPAN is finite */
 
 /* ---- memory: the logits of LANES observations, parameter by parameter ---- */
 INLINE void load_logits(V *z, const real *p, int logits)
@@ -21,6 +21,12 @@ INLINE void store_logits(real *p, const V *x, int logits)
     if (logits == 1) store(p, x[0]);
     else if (logits == 2) store2(p, x[0], x[1]);
     else for (int k = 0; k < logits; k++) for (int i = 0; i < LANES; i++) p[i * logits + k] = lane(x[k], i);
+}
+
+INLINE void stream_logits(real *p, const V *x, int logits)      /* where p is aligned; one or two */
+{
+    if (logits == 1) stream(p, x[0]);
+    else stream2(p, x[0], x[1]);
 }
 
 /* Where their number is known only when it runs: all but one go through one copy. */
@@ -60,7 +66,8 @@ INLINE Rows rows_at(Rows r, size_t i, size_t logits, size_t second, size_t targe
 /* What a row of the registry fixes: a likelihood and a link, each one function for LANES observations, so that every pair
  * costs a line. A formula in terms of the logits has no link. One general loop calls them for whatever is asked. A HOT
  * row has loops of its own besides, into which the same formulas are inlined: for the gradient, for value and gradient, and
- * for these with weights, offset, moments and information. The bits are the same either way. */
+ * for these with weights, offset, moments and information. They serve rows that need no special case, and leave a call with
+ * any other to the general loop. The bits are the same either way. */
 typedef void Likelihood(const Obs *o, const Mean *m, int kind, Point *p);
 typedef void Gate(const Obs *o, const Mean *m, int inner, Point *p);    /* the first logits are those of the family inside */
 typedef Mask Training(const V *y, const Mean *m, const Obs *o, int count, int kind, V *nll, V *grad);
@@ -124,44 +131,60 @@ INLINE void store_more(const Rows *r, const Point *p, size_t i, int logits)
 }
 
 /* Targets and gradient are there, no more than offset, weights, nll, moments and the diagonal of the information besides,
- * these only if `more`; and a predicted scale has the default link. Which target is outside the support is left to
- * general_loop: here it is only known that one is. */
-INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int want, int more, const Rows *r,
-                     size_t count, const ps_call *c, double *sum)
+ * these only if `more`; and a predicted scale has the default link. A target that may be outside the support, or a logit
+ * that is not ordinary, is left to general_loop, with all other rows. A family that begins with an exponential is computed
+ * in two steps, SPAN rows each: its chain of operations, in one, is longer than the machine looks ahead. A gradient past the
+ * caches is for formulas quick enough to wait for memory. */
+INLINE int bare_loop(Family *family, Begin *begin, int kind, int logits, Doubtful *doubtful, real ordinary, int want,
+                     int more, const Rows *r, size_t count, const ps_call *c, double *sum)
 {
     Obs o = {.fixed = fixed_by(c->options), .want = want, .count = C(1), .bare = 1};
     V scale = gradient_scale(c, &o.fixed, kind);
-    Mask wrong = first_lanes(0);
-    Sum s = no_sum();
+    Doubt doubt = {isplat(0), isplat(0)};
+    Sum s = no_sum(), odds = no_sum();
+    double logs = 0;
     const real *z = r->z, *y = r->y;
-    real tile[STREAMED], *grad = r->grad;
-    int streams = (c->flags & PS_STREAM) != 0;
-    size_t span = streams ? (size_t)(STREAMED / logits) : count;
+    real begun[SPAN], *grad = r->grad;
+    int streams = !begin && c->flags & PS_STREAM && (uintptr_t)grad % ISA_BYTES == 0;
+    int factored = kind & FACTORED && !(more && r->weights);
+    size_t span = begin || kind & FACTORED ? SPAN : count;
     for (size_t from = 0; from < count; from += span) {
         size_t end = count - from < span ? count : from + span;
-        real *to = streams ? tile : grad + from * (size_t)logits;
-        for (size_t i = from; i < end; i += (size_t)LANES, to += LANES * logits) {
+        for (size_t i = from; begin && i < end; i += (size_t)LANES) {
+            load_logits(o.z, z + i * (size_t)logits, logits);
+            if (more && r->offset) o.z[0] = o.z[0] + load(r->offset + i);
+            store(begun + (i - from), begin(o.z));
+        }
+        for (size_t i = from; i < end; i += (size_t)LANES) {
+            real *to = grad + i * (size_t)logits;
+            if (begin) o.begun = load(begun + (i - from));
             o.y = load(y + i), o.y2 = C(1) - o.y;
             load_logits(o.z, z + i * (size_t)logits, logits);
             if (more && r->offset) o.z[0] = o.z[0] + load(r->offset + i);
-            Mask off = outside(o.y, o.fixed.integer);
+            Doubt d = doubtful(o.y, o.fixed.integer);
+            if (ordinary <= REAL_MAX) d.sign = d.sign | outsized(o.z[0], ordinary);
+            if (logits > 1) d.sign = d.sign | outsized(o.z[1], ORDINARY_SCALE);
             Point p = family(o);
             give_gradient(&p, &o, kind);
             if (more && r->weights) {
                 V w = load(r->weights + i);
-                weigh_point(&p, w, w > C(0), want, logits), off = both(off, w > C(0));
+                Mask live = w > C(0);
+                weigh_point(&p, w, live, want, logits);
+                d = (Doubt){iselect(live, d.sign, isplat(0)), iselect(live, d.any, isplat(0))};
             }
-            if (want & VALUE) s = add(s, p.nll);
+            if (want & VALUE && factored) s = add_finite(s, p.plain), odds = compound_finite(odds, p.odds);
+            else if (want & VALUE) s = add(s, p.nll);
             for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
-            store_logits(to, p.grad, logits);
+            if (streams) stream_logits(to, p.grad, logits);
+            else store_logits(to, p.grad, logits);
             if (more) store_more(r, &p, i, logits);
-            wrong = either(wrong, off);
+            doubt = doubts(doubt, d);
         }
-        if (streams) stream_out(grad + from * (size_t)logits, tile, (end - from) * (size_t)logits);
+        if (want & VALUE && factored) logs += log1p(compound_of(odds)), odds = no_sum();
     }
     if (streams) stream_end();
-    if (any_lane(wrong)) return PS_BAD_TARGET;
-    *sum += total_of(s);
+    if (any_doubt(doubt)) return PS_BAD_TARGET;
+    *sum += factored ? finite_total(s) + logs : total_of(s);
     return PS_OK;
 }
 
@@ -169,7 +192,7 @@ INLINE int bare_loop(Family *family, int kind, int logits, Support *outside, int
 INLINE void answer(const Point *p, int want, int logits, Point *out)
 {
     enum { MOST = MAX_LOGITS };                  /* loops of constant length: the Point dissolves into what is read */
-    out->nll = p->nll;
+    out->nll = p->nll, out->plain = p->plain, out->odds = p->odds;
     UNROLLED for (int k = 0; k < MOST; k++) if (k < logits) out->grad[k] = p->grad[k];
     if (want & MEAN) {
         out->mean = p->mean, out->variance = p->variance;
@@ -203,18 +226,18 @@ SELDOM void store_second(real *p, const V *diagonal, const V *pair, int logits, 
 /* What training asks of a COLD pair with one logit and one target: link and likelihood are called for AT_ONCE vectors.
  * Which target or logit is wrong is left to general_loop. */
 typedef Point Linked(Obs o, Mean m);
-INLINE Mask training_loop(Linked *of, Support *outside, const V *y, const Mean *m, const Obs *given, int count, int kind,
+INLINE Mask training_loop(Linked *of, Doubtful *doubtful, const V *y, const Mean *m, const Obs *given, int count, int kind,
                           V *nll, V *grad)
 {
-    Mask wrong = first_lanes(0);
+    Doubt doubt = {isplat(0), isplat(0)};
     for (int i = 0; i < count; i++) {
         Obs o = {.fixed = given->fixed, .want = GRAD | VALUE, .count = C(1), .y = y[i], .y2 = C(1) - y[i]};
         Point p = of(o, m[i]);
         give_gradient(&p, &o, kind);
         nll[i] = p.nll, grad[i] = p.grad[0];
-        wrong = either(wrong, outside(o.y, o.fixed.integer));
+        doubt = doubts(doubt, doubtful(o.y, o.fixed.integer));
     }
-    return wrong;
+    return (Mask)(shift_right(doubt.sign, REAL_BITS - 1) | doubt.any);
 }
 typedef struct { V z[AT_ONCE], y[AT_ONCE], nll[AT_ONCE], grad[AT_ONCE]; Mean m[AT_ONCE]; } Several;
 INLINE int answer_several(const Spec *k, int want, const Obs *o, int count, Several *s)
@@ -247,15 +270,17 @@ APART int plain_loop(const Spec *k, int want, const Rows *r, size_t count, const
     return PS_OK;
 }
 
-/* Anything asked of any family. */
-APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_call *c, double *sum, size_t *bad)
+/* Anything asked of any family. `marks`: weights are 1 or, where there is no row, 0. */
+APART int general_loop(const Spec *k, int want, Rows r, int marks, size_t count, const ps_call *c, double *sum, size_t *bad)
 {
     int block = c->flags & PS_BLOCK, known = r.y != NULL, logits = k->logits;
     size_t n = (size_t)logits, second = block ? n * n : n;
     Obs o = {.fixed = fixed_by(c->options), .want = want | (k->gate ? NOTHING : 0), .count = C(1)};
     Mean m = {.mean = C(0)};                     /* a link sets what it has */
     Point p;
-    Sum s = no_sum();
+    Sum s = no_sum(), odds = no_sum();
+    double logs = 0;
+    int factored = k->kind & FACTORED && want & VALUE && (marks || !r.weights);
     V y[MAX_LOGITS] = {C(0), C(0)}, scale = gradient_scale(c, &o.fixed, k->kind);
     double smoothing = c->options->smoothing;                   /* of a proportion: (1 - e) y + e / 2 */
     V keep = C(1 - smoothing), spread = C(0.5 * smoothing);
@@ -276,8 +301,12 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
             Mask live = w > C(0);
             wrong.y = both(wrong.y, live), wrong.z = both(wrong.z, live);
             weigh_point(&p, w, live, want, logits);
+            weigh(&p.plain, 1, w, live), weigh(&p.odds, 1, w, live);
         }
-        if (want & VALUE) s = add(s, p.nll);
+        if (factored) {                          /* in the order of bare_loop */
+            s = add(s, p.plain), odds = compound(odds, p.odds);
+            if ((i + (size_t)LANES) % SPAN == 0) logs += log1p(compound_of(odds)), odds = no_sum();
+        } else if (want & VALUE) s = add(s, p.nll);
         if (r.nll) store(r.nll + i, p.nll);
         for (int j = 0; j < logits; j++) p.grad[j] = p.grad[j] * scale;
         if (r.grad) store_any(r.grad + i * n, p.grad, logits);
@@ -289,7 +318,7 @@ APART int general_loop(const Spec *k, int want, Rows r, size_t count, const ps_c
         int status = status_of(wrong, i, bad);
         if (status != PS_OK) return status;
     }
-    *sum += total_of(s);
+    *sum += factored ? total_of(s) + (logs + log1p(compound_of(odds))) : total_of(s);
     return PS_OK;
 }
 
@@ -338,10 +367,11 @@ APART int pointwise_rows(const Spec *k, Rows r, size_t count, const ps_call *c, 
     int plain = asks && !more && !(want & MORE) && k->training && !(f->smoothing > 0) && !k->gate;
     if (plain && plain_loop(k, want, &r, count, c, sum) == PS_OK) return PS_OK;
     status = bare ? k->bare(&r, whole, c, want, sum) : PS_BAD_TARGET;
-    if (status != PS_OK) status = general_loop(k, want, r, whole, c, sum, bad);
+    if (status != PS_OK) status = general_loop(k, want, r, 0, whole, c, sum, bad);
     if (status != PS_OK || !left) return status;
     r = rows_at(r, whole, n, second, (size_t)k->targets);
-    status = general_loop(k, want, tail_in(&t, r, left, n, (size_t)k->targets), (size_t)LANES, c, sum, bad);
+    Rows last = tail_in(&t, r, left, n, (size_t)k->targets);
+    status = general_loop(k, want, last, !r.weights, (size_t)LANES, c, sum, bad);
     tail_out(r, &t, left, n, second), *bad += whole;
     return status;
 }
@@ -468,15 +498,16 @@ SELDOM int base_loop(Base *base, Support *outside, size_t targets, const ps_call
 INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 
 /* Once per likelihood: reals in a target, support, terms in y alone. */
-#define LIKELIHOOD(likelihood, targets, outside, base) \
-    INLINE Mask likelihood##_support(V y, Mask whole) { return outside(y, whole); } \
+#define LIKELIHOOD(likelihood, targets, support, base) \
+    INLINE Mask likelihood##_support(V y, Mask whole) { return outside_##support(y, whole); } \
+    INLINE Doubt likelihood##_doubt(V y, Mask whole) { return doubt_##support(y, whole); } \
     enum { likelihood##_targets = targets }; \
     static int likelihood##_terms(const ps_call *c, double *sum, size_t *bad) \
-    { return base_loop(base, outside, targets, c, sum, bad); }
+    { return base_loop(base, outside_##support, targets, c, sum, bad); }
 /* A likelihood in terms of its mean, likelihood_of, for COLD and HOT pairs. */
 #define TRAINED_1(likelihood) \
     APART Mask likelihood##_training(const V *y, const Mean *m, const Obs *o, int count, int kind, V *nll, V *grad) \
-    { return training_loop(likelihood##_of, likelihood##_support, y, m, o, count, kind, nll, grad); }
+    { return training_loop(likelihood##_of, likelihood##_doubt, y, m, o, count, kind, nll, grad); }
 #define TRAINED_2(likelihood)
 #define TRAINING_1(likelihood) likelihood##_training
 #define TRAINING_2(likelihood) NULL
@@ -490,17 +521,17 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 #define COLD(likelihood, link, logits, kind, undefined) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, TRAINING_##logits(likelihood), logits, kind, undefined)
 #define LINKED(likelihood, link) \
-    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_link(o.z[0])); }
+    INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_hot(o.z[0])); }
 #define HOT(likelihood, link, logits, kind) \
-    LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, logits, kind) \
+    LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, NULL, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* Where the value costs next to nothing: who wants the gradient alone gets a sum that nobody reads. */
 #define HOT_TWICE(likelihood, link, logits, kind) \
-    LINKED(likelihood, link) BARE_TWICE(likelihood, link, likelihood##_##link, logits, kind) \
+    LINKED(likelihood, link) BARE_TWICE(likelihood, link, likelihood##_##link, NULL, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* A large formula is compiled once. */
 #define HOT_LARGE(likelihood, link, logits, kind) \
-    LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, logits, kind) \
+    LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, NULL, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \
@@ -512,27 +543,27 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 #define COLD_WHOLE(likelihood, link, formula, logits, kind) \
     WHOLE(likelihood, link, formula, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, NULL, NULL, logits, kind, NULL)
-#define HOT_WHOLE(likelihood, link, formula, logits, kind) \
-    WHOLE(likelihood, link, formula, logits, kind) BARE(likelihood, link, formula, logits, kind) \
+#define HOT_WHOLE(likelihood, link, formula, begin, logits, kind) \
+    WHOLE(likelihood, link, formula, logits, kind) BARE(likelihood, link, formula, begin, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, NULL, logits, kind, NULL)
-#define HOT_LARGE_WHOLE(likelihood, link, formula, logits, kind) \
-    WHOLE(likelihood, link, formula, logits, kind) BARE_ONCE(likelihood, link, formula, logits, kind) \
+#define HOT_LARGE_WHOLE(likelihood, link, formula, begin, logits, kind) \
+    WHOLE(likelihood, link, formula, logits, kind) BARE_ONCE(likelihood, link, formula, begin, logits, kind) \
     SPEC(likelihood, link, likelihood##_##link##_apart, NULL, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 
-#define BARE_WITH(likelihood, formula, kind, logits, want, more) \
-    bare_loop(formula, kind, logits, likelihood##_support, want, more, r, n, c, sum)
-#define BARE(likelihood, link, formula, logits, kind) \
+#define BARE_WITH(likelihood, link, formula, begin, kind, logits, want, more) \
+    bare_loop(formula, begin, kind, logits, likelihood##_doubt, (real)link##_ordinary, want, more, r, n, c, sum)
+#define BARE(likelihood, link, formula, begin, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
-    { return has_more(r) ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE | MEAN | FISHER, 1) \
-           : want & VALUE ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE, 0) \
-                          : BARE_WITH(likelihood, formula, kind, logits, GRAD, 0); }
-#define BARE_TWICE(likelihood, link, formula, logits, kind) \
+    { return has_more(r) ? BARE_WITH(likelihood, link, formula, begin, kind, logits, GRAD | VALUE | MEAN | FISHER, 1) \
+           : want & VALUE ? BARE_WITH(likelihood, link, formula, begin, kind, logits, GRAD | VALUE, 0) \
+                          : BARE_WITH(likelihood, link, formula, begin, kind, logits, GRAD, 0); }
+#define BARE_TWICE(likelihood, link, formula, begin, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
-    { (void)want; return has_more(r) ? BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE | MEAN | FISHER, 1) \
-                                     : BARE_WITH(likelihood, formula, kind, logits, GRAD | VALUE, 0); }
-#define BARE_ONCE(likelihood, link, formula, logits, kind) \
+    { (void)want; return has_more(r) ? BARE_WITH(likelihood, link, formula, begin, kind, logits, GRAD | VALUE | MEAN | FISHER, 1) \
+                                     : BARE_WITH(likelihood, link, formula, begin, kind, logits, GRAD | VALUE, 0); }
+#define BARE_ONCE(likelihood, link, formula, begin, logits, kind) \
     static int likelihood##_##link##_bare(const Rows *r, size_t n, const ps_call *c, int want, double *sum) \
-    { return BARE_WITH(likelihood, formula, kind, logits, want | GRAD | VALUE, 1); }
+    { return BARE_WITH(likelihood, link, formula, begin, kind, logits, want | GRAD | VALUE, 1); }
 #define SPEC(likelihood, link, formula, map, bare, training, logits, kind, undefined) \
     static const Spec likelihood##_##link##_spec = {formula, map, bare, training, likelihood##_support, undefined, kind, \
                                                     logits, likelihood##_targets, NULL}; \

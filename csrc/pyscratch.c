@@ -13,7 +13,7 @@ static const ps_options no_options = {.dispersion = 1, .parameter = 1, .power = 
 
 /* Blocks depend on sizes alone, and their sums are added in order: the same bits for any number of threads. */
 enum { BLOCK_LOGITS = 8192, WAVE = 64 };
-enum { STREAMED_BYTES = 8 << 20 };               /* a gradient of this size is written past the caches */
+enum { STREAMED_BYTES = 8 << 20 };               /* a gradient of this size is written past the caches, if it is aligned */
 
 static size_t block_rows(size_t width) { return width < BLOCK_LOGITS ? BLOCK_LOGITS / width : 1; }
 

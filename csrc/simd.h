@@ -143,6 +143,16 @@ INLINE I shift_right(I n, int bits)                             /* fills with ze
 #endif
 }
 
+INLINE I less(I a, I b)                                         /* a - b, which may wrap around */
+{
+#if defined(ISA_SCALAR)
+    return (ireal)((ureal)a - (ureal)b);
+#else
+    typedef ureal U __attribute__((vector_size(ISA_BYTES)));
+    return (I)((U)a - (U)b);
+#endif
+}
+
 /* ---- masks ---- */
 #define select select_lanes                                     /* the system headers own the short name */
 #ifdef ISA_SCALAR
@@ -204,6 +214,11 @@ INLINE Mask first_lanes(size_t count)                           /* true in lanes
 #endif
 
 /* ---- arithmetic ---- */
+#ifdef ISA_AVX512                                               /* a result that gcc would make twice, plain and masked */
+INLINE V opaque(V x) { __asm__("" : "+v"(x)); return x; }
+#else
+INLINE V opaque(V x) { return x; }
+#endif
 INLINE V fma_(V a, V b, V c)                                    /* a b + c, rounded once where the machine can */
 {
 #if defined(ISA_AVX2) && REAL_BITS == 32
@@ -285,21 +300,22 @@ INLINE V times(V a, V b)                     /* a b for finite a, with 0 inf = 0
 }
 /* Adding 1.5 * 2^mantissa leaves no fraction: the nearest whole number, ties to even, for |x| < 2^(mantissa - 1). */
 #define ROUNDER C(REAL_BITS == 32 ? 0x1.8p23 : 0x1.8p52)
-INLINE Mask is_whole(V x)                                       /* of a finite x; false for NaN */
+INLINE V round_(V x)                                            /* to the nearest whole number, ties to even */
 {
 #if defined(ISA_AVX2) && REAL_BITS == 32
-    return x == (V)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return (V)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #elif defined(ISA_AVX2)
-    return x == (V)_mm256_round_pd((__m256d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return (V)_mm256_round_pd((__m256d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #elif defined(ISA_AVX512) && REAL_BITS == 32
-    return x == (V)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return (V)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #elif defined(ISA_AVX512)
-    return x == (V)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return (V)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
     V big = C(REAL_BITS == 32 ? 0x1p23 : 0x1p52);               /* from here on every finite real is whole */
-    return either(abs_(x) >= big, (x + ROUNDER) - ROUNDER == x);
+    return select(abs_(x) >= big, x, copysign_((abs_(x) + ROUNDER) - ROUNDER, x));
 #endif
 }
+INLINE Mask is_whole(V x) { return x == round_(x); }            /* of a finite x; false for NaN */
 #ifdef ISA_AVX512
 INLINE V scalef(V x, V n)                                       /* x 2^n for a whole n, rounded where it is denormal */
 {
@@ -314,6 +330,11 @@ INLINE V scalef(V x, V n)                                       /* x 2^n for a w
 /* ---- sums: always in double, lane by lane, then by halves: a function of the data alone ---- */
 /* Adding four vectors of floats before they become doubles would save a fifth of Poisson's time, but the totals of parts
  * would then add up to that of the whole to 1e-8 only, instead of 1e-13. */
+/* `compound`: the product of 1 + x over positive x, minus 1: (1 + p) (1 + x) - 1 = x (1 + p) + p, where nothing cancels. The
+ * sum of log(1 + x) is its log1p: one logarithm for many rows.
+ * `add_finite`, then `finite_total`, and `compound_finite`: the same bits for finite x, on AVX-512 in fewer steps. The bits
+ * of a float, moved by 29 into those of a double, are x 2^-896, exactly, denormal or not; a multiplication moves the even
+ * lanes, a shift the odd ones, and what is doubled of the sign is masked away. */
 #ifdef ISA_SCALAR
 typedef double Sum;
 INLINE Sum no_sum(void) { return 0.0; }
@@ -321,30 +342,74 @@ INLINE Sum add(Sum s, V x) { return s + (double)x; }
 INLINE double total_of(Sum s) { return s; }
 INLINE V lane_sums(Sum s) { return (real)s; }
 INLINE Sum add_sums(Sum a, Sum b) { return a + b; }
+INLINE Sum compound(Sum p, V x) { return (double)x * (1.0 + p) + p; }
+INLINE Sum add_finite(Sum s, V x) { return add(s, x); }
+INLINE Sum compound_finite(Sum p, V x) { return compound(p, x); }
+INLINE double finite_total(Sum s) { return s; }
+INLINE double compound_of(Sum s) { return s; }
 #else
 typedef double D __attribute__((vector_size(ISA_BYTES)));
 enum { D_LANES = ISA_BYTES / 8, D_PARTS = 64 / REAL_BITS };
 typedef struct { D part[D_PARTS]; } Sum;
 INLINE Sum no_sum(void) { return (Sum){{{0}}}; }
-INLINE Sum add(Sum s, V x)
+INLINE Sum widen(V x)                                           /* its lanes as doubles */
 {
 #if defined(ISA_AVX2) && REAL_BITS == 32
-    s.part[0] += (D)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
-    s.part[1] += (D)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
+    return (Sum){{(D)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x)),
+                  (D)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1))}};
 #elif defined(ISA_AVX512) && REAL_BITS == 32
-    s.part[0] += (D)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x));
-    s.part[1] += (D)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)x, 1));
+    return (Sum){{(D)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x)),
+                  (D)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)x, 1))}};
 #elif REAL_BITS == 32
     typedef float Half __attribute__((vector_size(ISA_BYTES / 2)));
     Half half[2];
     memcpy(half, &x, sizeof x);
-    s.part[0] += __builtin_convertvector(half[0], D);
-    s.part[1] += __builtin_convertvector(half[1], D);
+    return (Sum){{__builtin_convertvector(half[0], D), __builtin_convertvector(half[1], D)}};
 #else
-    s.part[0] += x;
+    return (Sum){{x}};
 #endif
-    return s;
 }
+INLINE Sum add_sums(Sum a, Sum b)
+{
+    UNROLLED for (int p = 0; p < D_PARTS; p++) a.part[p] += b.part[p];
+    return a;
+}
+INLINE Sum add(Sum s, V x) { return add_sums(s, widen(x)); }
+INLINE D fma_double(D a, D b, D c)
+{
+#if defined(ISA_AVX2)
+    return (D)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(ISA_AVX512)
+    return (D)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#else
+    return (D)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#endif
+}
+INLINE Sum compound(Sum p, V x)
+{
+    Sum w = widen(x);
+    UNROLLED for (int i = 0; i < D_PARTS; i++) p.part[i] = fma_double(w.part[i], p.part[i] + 1.0, p.part[i]);
+    return p;
+}
+#if defined(ISA_AVX512) && REAL_BITS == 32
+INLINE Sum scaled_down(V x)
+{
+    __m512i bits = (__m512i)x, up = _mm512_set1_epi64(1 << 29), field = _mm512_set1_epi64(~(7ll << 60 | ((1 << 29) - 1)));
+    return (Sum){{(D)_mm512_and_si512(_mm512_mul_epi32(bits, up), field),
+                  (D)_mm512_and_si512(_mm512_srai_epi64(bits, 3), field)}};
+}
+INLINE Sum add_finite(Sum s, V x) { return add_sums(s, scaled_down(x)); }
+INLINE Sum compound_finite(Sum p, V x)
+{
+    Sum w = scaled_down(x);
+    D up = (D)_mm512_set1_pd(0x1p896);
+    UNROLLED for (int i = 0; i < D_PARTS; i++) p.part[i] = fma_double(w.part[i], fma_double(p.part[i], up, up), p.part[i]);
+    return p;
+}
+#else
+INLINE Sum add_finite(Sum s, V x) { return add(s, x); }
+INLINE Sum compound_finite(Sum p, V x) { return compound(p, x); }
+#endif
 INLINE double total_of(Sum s)
 {
     D x = s.part[0];
@@ -360,10 +425,15 @@ INLINE double total_of(Sum s)
     return total;
 #endif
 }
-INLINE Sum add_sums(Sum a, Sum b)
+INLINE double finite_total(Sum s) { return total_of(s) * (ISA_BYTES == 64 && REAL_BITS == 32 ? 0x1p896 : 1); }
+INLINE double compound_of(Sum s)
 {
-    UNROLLED for (int p = 0; p < D_PARTS; p++) a.part[p] += b.part[p];
-    return a;
+    D x = s.part[0];
+    double p[D_LANES];
+    for (int k = 1; k < D_PARTS; k++) x = fma_double(x, s.part[k], x + s.part[k]);
+    memcpy(p, &x, sizeof x);
+    UNROLLED for (int n = D_LANES / 2; n; n /= 2) UNROLLED for (int i = 0; i < n; i++) p[i] += p[i + n] + p[i] * p[i + n];
+    return p[0];
 }
 INLINE V lane_sums(Sum s)                                       /* each lane's own sum, rounded to a real */
 {
@@ -419,21 +489,33 @@ INLINE Pair load2(const real *p)
     return (Pair){load(a), load(b)};
 #endif
 }
+#if defined(ISA_AVX2) || defined(ISA_AVX512)
+INLINE Pair zip(V a, V b)                                       /* a0 b0 a1 b1 ... as two vectors */
+{
+#if defined(ISA_AVX2) && REAL_BITS == 32
+    __m256 lo = _mm256_unpacklo_ps((__m256)a, (__m256)b), hi = _mm256_unpackhi_ps((__m256)a, (__m256)b);
+    return (Pair){(V)_mm256_permute2f128_ps(lo, hi, 0x20), (V)_mm256_permute2f128_ps(lo, hi, 0x31)};
+#elif defined(ISA_AVX2)
+    __m256d lo = _mm256_unpacklo_pd((__m256d)a, (__m256d)b), hi = _mm256_unpackhi_pd((__m256d)a, (__m256d)b);
+    return (Pair){(V)_mm256_permute2f128_pd(lo, hi, 0x20), (V)_mm256_permute2f128_pd(lo, hi, 0x31)};
+#else
+    I front = lane_numbers() / isplat(2) + (lane_numbers() & isplat(1)) * isplat(LANES);
+    return (Pair){permute2(a, front, b), permute2(a, front + isplat(LANES / 2), b)};
+#endif
+}
+INLINE void stream2(real *p, V a, V b)
+{
+    Pair x = zip(a, b);
+    stream(p, x.a), stream(p + LANES, x.b);
+}
+#endif
 INLINE void store2(real *p, V a, V b)
 {
 #if defined(ISA_SCALAR)
     p[0] = a, p[1] = b;
-#elif defined(ISA_AVX2) && REAL_BITS == 32
-    __m256 lo = _mm256_unpacklo_ps((__m256)a, (__m256)b), hi = _mm256_unpackhi_ps((__m256)a, (__m256)b);
-    _mm256_storeu_ps(p, _mm256_permute2f128_ps(lo, hi, 0x20));
-    _mm256_storeu_ps(p + 8, _mm256_permute2f128_ps(lo, hi, 0x31));
-#elif defined(ISA_AVX2)
-    __m256d lo = _mm256_unpacklo_pd((__m256d)a, (__m256d)b), hi = _mm256_unpackhi_pd((__m256d)a, (__m256d)b);
-    _mm256_storeu_pd(p, _mm256_permute2f128_pd(lo, hi, 0x20));
-    _mm256_storeu_pd(p + 4, _mm256_permute2f128_pd(lo, hi, 0x31));
-#elif defined(ISA_AVX512)
-    I front = lane_numbers() / isplat(2) + (lane_numbers() & isplat(1)) * isplat(LANES);       /* a0 b0 a1 b1 ... */
-    store(p, permute2(a, front, b)), store(p + LANES, permute2(a, front + isplat(LANES / 2), b));
+#elif defined(ISA_AVX2) || defined(ISA_AVX512)
+    Pair x = zip(a, b);
+    store(p, x.a), store(p + LANES, x.b);
 #elif defined(ISA_NEON) && REAL_BITS == 32
     float32x4x2_t pair = {{(float32x4_t)a, (float32x4_t)b}};     /* vst2q is a macro in Clang: no commas inside */
     vst2q_f32(p, pair);
@@ -444,6 +526,10 @@ INLINE void store2(real *p, V a, V b)
     for (int i = 0; i < LANES; i++) p[2 * i] = lane(a, i), p[2 * i + 1] = lane(b, i);
 #endif
 }
+
+#if !defined(ISA_AVX2) && !defined(ISA_AVX512)
+INLINE void stream2(real *p, V a, V b) { store2(p, a, b); }
+#endif
 
 /* ---- a square block of LANES vectors: rows become columns ---- */
 #if defined(ISA_AVX2) && REAL_BITS == 32

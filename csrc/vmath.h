@@ -73,9 +73,16 @@ INLINE ExpParts exp_parts(V x, V tail, int bias)                /* of x + tail, 
 }
 INLINE V power_of_two(I biased) { return as_real(shift_left(biased, MANTISSA)); }
 
-INLINE V vexp(V x)
+/* Up to this size a logit needs no clamp where the machine scales by any power of two. */
+#define ORDINARY 0x1p20
+#ifdef ISA_AVX512
+INLINE V clamped(V x, int ordinary) { return ordinary ? x : max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)); }
+#else
+INLINE V clamped(V x, int ordinary) { (void)ordinary; return max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)); }
+#endif
+INLINE V exp_of(V x, int ordinary)
 {
-    ExpParts p = exp_parts(max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)), C(0), 2 * BIAS);
+    ExpParts p = exp_parts(clamped(x, ordinary), C(0), 2 * BIAS);
 #ifdef ISA_AVX512
     return scalef(C(1) + p.expm1, p.n);
 #else
@@ -84,6 +91,7 @@ INLINE V vexp(V x)
     return fma_(scale, p.expm1, scale) * power_of_two(p.bits - half);
 #endif
 }
+INLINE V vexp(V x) { return exp_of(x, 0); }
 /* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
 enum { RAISE = REAL_BITS == 32 ? 64 : 512 };
 #define LOWER C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
@@ -196,6 +204,12 @@ INLINE V vlog(V x)                                              /* unusual numbe
     V y = log_join(p.e - l.shift, p.f);
     return unusual ? log_limits(x, y, x) : y;
 }
+INLINE V log_of(V x, int ordinary)                              /* ordinary: a normal number */
+{
+    if (!ordinary) return vlog(x);
+    LogParts p = log_parts(x);
+    return log_join(p.e, p.f);
+}
 /* 1 + x = 2^e (1 + f) with the rounding error of 1 + x carried into f. */
 INLINE LogParts log1p_parts(V x)
 {
@@ -267,10 +281,9 @@ typedef struct { V t, log1p_t, sigmoid, rest, softplus; } Logistic;     /* t = e
 INLINE Logistic logistic_from(V z, V lifted)     /* lifted: exp(-|z|) / DROP */
 {
     V t = lifted * DROP;
-    V l = log1p_unit_of(t, fma_(lifted, -DROP, C(1))), big = C(1) / fma_(lifted, DROP, C(1)), small = t * big;
-    Mask positive = z > C(0);
-    return (Logistic){ .t = t, .log1p_t = l, .sigmoid = select(positive, big, small),
-                       .rest = select(positive, small, big), .softplus = max_(z, C(0)) + l };
+    V l = log1p_unit_of(t, fma_(lifted, -DROP, C(1))), big = C(1) / fma_(lifted, DROP, C(1)), small = opaque(t * big);
+    V sigmoid = select(z > C(0), big, small), rest = as_real(as_int(sigmoid) ^ as_int(big) ^ as_int(small));    /* the other */
+    return (Logistic){.t = t, .log1p_t = l, .sigmoid = sigmoid, .rest = rest, .softplus = max_(z, C(0)) + l};
 }
 INLINE V minus_abs(V z) { return as_real(as_int(z) | as_int(C(-0.0))); }
 INLINE Logistic logistic(V z) { return logistic_from(z, exp_lifted(minus_abs(z), C(0))); }

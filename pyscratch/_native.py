@@ -5,10 +5,14 @@ Arrays that arrive here are ready: C-contiguous, aligned, native byte order, of 
 """
 
 import functools
+import math
 import os
 import weakref
 
 import numpy as np
+
+STREAMED_BYTES = 8 << 20  # the same in pyscratch.c
+CACHE_LINE = 64
 
 
 class _Missing:
@@ -198,6 +202,16 @@ def weigh(loss, weights):
         status = _ps_weights(weights.itemsize >> 3, len(weights), _pointer(weights), total, bad)
         _check(status, loss._explain, bad[0], None, None, weights)
     return total[0]
+
+
+def empty(shape, dtype):
+    """Return an array for a gradient: a large one starts a cache line, so that it can be written past the caches."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < STREAMED_BYTES:
+        return np.empty(shape, dtype)
+    block = np.empty(size + CACHE_LINE, np.uint8)
+    start = -block.ctypes.data % CACHE_LINE
+    return block[start : start + size].view(dtype).reshape(shape)
 
 
 def first_not_finite(x):

@@ -327,14 +327,41 @@ def test_totals_merge_over_any_split(pair, dtype):
         z, y = draw(loss, rows, width, rng, dtype)
         weights = rng.exponential(size=rows).astype(dtype)
         weights[rng.integers(0, rows, rows // 10)] = 0
-        whole = loss.nll(z, y, weights=weights, reduction="total")
-        for _ in range(10):
-            parts = np.split(rng.permutation(rows), np.sort(rng.integers(0, rows, 5)))
-            totals = [loss.nll(z[p], y[p], weights=weights[p], reduction="total") for p in parts]
-            merged = sum(totals)
-            assert merged.sum == pytest.approx(whole.sum, rel=1e-13, abs=1e-12)
-            assert merged.weight == pytest.approx(whole.weight, rel=1e-14)
-            assert merged.mean == pytest.approx(loss.nll(z, y, weights=weights), rel=1e-13, abs=1e-12)
+        for w in (None, weights):
+            whole = loss.nll(z, y, weights=w, reduction="total")
+            for _ in range(10):
+                parts = np.split(rng.permutation(rows), np.sort(rng.integers(0, rows, 5)))
+                totals = [loss.nll(z[p], y[p], weights=None if w is None else w[p], reduction="total") for p in parts]
+                merged = sum(totals)
+                assert merged.sum == pytest.approx(whole.sum, rel=1e-13, abs=1e-12)
+                assert merged.weight == pytest.approx(whole.weight, rel=1e-14)
+                assert merged.mean == pytest.approx(loss.nll(z, y, weights=w), rel=1e-13, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 12.0, 30.0, 80.0])
+def test_a_total_of_many_logs_keeps_its_digits(size, dtype, isa):
+    """The sum of log(1 + odds) is the log of a product: also where 1 + odds is 1, and where the product is huge."""
+    z = np.tile(np.array([size, -size], dtype), 1500)
+    for y in (z > 0, z < 0):  # odds alone; logits besides
+        y = y.astype(dtype)
+        want = len(z) * np.logaddexp(0.0, -size if (y > 0)[0] == (z > 0)[0] else size)
+        assert losses.Bernoulli().nll(z, y, reduction="sum") == pytest.approx(want, rel=float(4 * np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("extreme", [81.0, -95.0, 1e6, -2e6, 1e30, -1e30])
+@pytest.mark.parametrize("name,options", [("Bernoulli", {}), ("Poisson", {}), ("Gamma", {"shape": 2.5}),
+                                          ("HeteroscedasticGaussian", {})])
+def test_an_extreme_logit_changes_no_other_row(name, options, extreme, dtype, isa):
+    loss = losses.families[name](**options)
+    z, y = draw(loss, 2000, loss.width(), seeded(name), dtype)
+    want = loss.grad(z, y, reduction="sum")
+    z[1234, -1] = extreme
+    got = loss.grad(z, y, reduction="sum")
+    assert np.array_equal(np.delete(got, 1234, 0), np.delete(want, 1234, 0))
+    assert np.array_equal(got[1234:1235], loss.grad(z[1234:1235], y[1234:1235], reduction="sum"))
+    rows = loss.nll(z, y, reduction="none")
+    total = loss.nll(z, y, reduction="sum")
+    assert total == rows.sum(dtype=float) or total == pytest.approx(rows.sum(dtype=float), rel=1e-6)
 
 
 def test_gradient_is_of_the_returned_number(pair):

@@ -13,21 +13,22 @@ INLINE Point bernoulli_of(Obs o, Mean m)
 INLINE Point bernoulli_logit(Obs o)
 {
     V z = o.z[0];
-    Logistic l = logistic(z);
-    return (Point){.mean = l.sigmoid, .rest = l.rest, .variance = l.sigmoid * l.rest,
-                   .nll = times(select(z >= C(0), o.y2, o.y), abs_(z)) + o.count * l.log1p_t};
+    Logistic l = logistic_from(z, o.bare ? o.begun : exp_lifted(minus_abs(z), C(0)));
+    V plain = times_in(&o, select(z > C(0), o.y2, o.y), abs_(z));
+    return (Point){.mean = l.sigmoid, .rest = l.rest, .variance = l.sigmoid * l.rest, .plain = plain, .odds = l.t,
+                   .nll = plain + o.count * l.log1p_t};
 }
 
 INLINE V binomial_base(Obs o) { return -vlog_choose(o.y + o.y2, o.y); }
 
-LIKELIHOOD(bernoulli, 1, outside_unit, NULL)
+LIKELIHOOD(bernoulli, 1, unit, NULL)
 LINKABLE(bernoulli, 1)
-HOT_WHOLE(bernoulli, logit, bernoulli_logit, 1, PROPORTION)
+HOT_WHOLE(bernoulli, logit, bernoulli_logit, odds_of_first, 1, PROPORTION | FACTORED)
 COLD(bernoulli, probit, 1, PROPORTION | CHAINED, NULL)
 COLD(bernoulli, cloglog, 1, PROPORTION | CHAINED, NULL)
 COLD(bernoulli, loglog, 1, PROPORTION | CHAINED, NULL)
 COLD(bernoulli, cauchit, 1, PROPORTION | CHAINED, NULL)
-LIKELIHOOD(binomial, 2, outside_counts, binomial_base)
+LIKELIHOOD(binomial, 2, counts, binomial_base)
 SPEC(binomial, logit, bernoulli_logit_apart, NULL, NULL, NULL, 1, PROPORTION, NULL)
 SPEC(binomial, probit, bernoulli_apart, probit_apart, NULL, NULL, 1, PROPORTION | CHAINED, NULL)
 SPEC(binomial, cloglog, bernoulli_apart, cloglog_apart, NULL, NULL, 1, PROPORTION | CHAINED, NULL)

@@ -74,6 +74,6 @@ INLINE Point beta_of(Obs o, Mean m)
 
 INLINE V beta_base(Obs o) { return log_called(o.y) + log1p_called(-o.y); }
 
-LIKELIHOOD(beta, 1, outside_open_unit, beta_base)
+LIKELIHOOD(beta, 1, open_unit, beta_base)
 LINKABLE(beta, 2)
 HOT_LARGE(beta, logit, 2, OWN)

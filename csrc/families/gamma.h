@@ -48,12 +48,12 @@ INLINE Point gamma_shape_of(Obs o, Mean m)
 
 INLINE V log_target(Obs o) { return log_called(o.y); }
 
-LIKELIHOOD(gamma, 1, outside_positive, gamma_base)
+LIKELIHOOD(gamma, 1, positive, gamma_base)
 LINKABLE(gamma, 1)
 HOT_TWICE(gamma, log, 1, CHAINED | RELATIVE)
 COLD(gamma, canonical, 1, CANONICAL, not_negative)
 COLD(gamma, reciprocal_softplus, 1, CHAINED | RELATIVE, NULL)
-LIKELIHOOD(gamma_shape, 1, outside_positive, log_target)
+LIKELIHOOD(gamma_shape, 1, positive, log_target)
 LINKABLE(gamma_shape, 2)
 COLD(gamma_shape, log, 2, OWN, NULL)
 COLD(gamma_shape, canonical, 2, OWN, not_negative)

@@ -10,7 +10,7 @@ INLINE Point gaussian_of(Obs o, Mean m)
 
 INLINE V gaussian_base(Obs o) { return C(0.5) * log_called(C(6.283185307179586477) * o.fixed.dispersion); }
 
-LIKELIHOOD(gaussian, 1, outside_reals, gaussian_base)
+LIKELIHOOD(gaussian, 1, reals, gaussian_base)
 LINKABLE(gaussian, 1)
 HOT_TWICE(gaussian, identity, 1, CANONICAL)
 COLD(gaussian, log, 1, CHAINED, NULL)

@@ -305,4 +305,4 @@ static int gaussian_mixture_softmax_head(const ps_call *c, int want, double *sum
     return status;
 }
 
-LIKELIHOOD(gaussian_mixture, 1, outside_reals, half_log_2pi)
+LIKELIHOOD(gaussian_mixture, 1, reals, half_log_2pi)

@@ -15,5 +15,5 @@ INLINE Point laplace(Obs o)
 
 INLINE V log_2(Obs o) { (void)o; return C(0.69314718055994530942); }
 
-LIKELIHOOD(laplace, 1, outside_reals, log_2)
+LIKELIHOOD(laplace, 1, reals, log_2)
 COLD_WHOLE(laplace, identity, laplace, 2, OWN)

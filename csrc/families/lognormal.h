@@ -13,7 +13,7 @@ INLINE Point lognormal(Obs o)
 {
     Scale s = scale_of(o.z[1], &o);
     Exact log_y = log_exact_called(o.y);                    /* y may be close to exp(location) */
-    Point p = location_scale_gaussian((log_y.sum - o.z[0]) + log_y.error, C(0), s);
+    Point p = location_scale_gaussian(&o, (log_y.sum - o.z[0]) + log_y.error, C(0), s);
     p.param[0] = o.z[0];
     if (o.want & MEAN) p.mean = lognormal_mean(o.z[0], s, &p.variance);
     return p;
@@ -21,5 +21,5 @@ INLINE Point lognormal(Obs o)
 
 INLINE V lognormal_base(Obs o) { return log_called(o.y) + half_log_2pi(o); }
 
-LIKELIHOOD(lognormal, 1, outside_positive, lognormal_base)
+LIKELIHOOD(lognormal, 1, positive, lognormal_base)
 COLD_WHOLE(lognormal, identity, lognormal, 2, OWN)

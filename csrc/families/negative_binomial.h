@@ -129,11 +129,11 @@ INLINE Point negative_binomial_concentration_of(Obs o, Mean m)
 
 INLINE V negative_binomial_base(Obs o) { return log_factorial(o) - gamma_ratio(o.fixed.parameter, o.y).log; }
 
-LIKELIHOOD(negative_binomial, 1, outside_counts, negative_binomial_base)
+LIKELIHOOD(negative_binomial, 1, counts, negative_binomial_base)
 LINKABLE(negative_binomial, 1)
 COLD(negative_binomial, log, 1, OWN, NULL)
 COLD(negative_binomial, softplus, 1, OWN, NULL)
-LIKELIHOOD(negative_binomial_concentration, 1, outside_counts, log_factorial)
+LIKELIHOOD(negative_binomial_concentration, 1, counts, log_factorial)
 LINKABLE(negative_binomial_concentration, 2)
 HOT_LARGE(negative_binomial_concentration, log, 2, OWN)
 COLD(negative_binomial_concentration, softplus, 2, OWN, NULL)

@@ -3,8 +3,8 @@
  * infinite and so is the nll: y log mean must not become infinite first. */
 INLINE Point poisson_of(Obs o, Mean m)
 {
-    V log_mean = min_(m.log_mean, C(1e3)), steepest = C(REAL_BITS == 32 ? 1e18 : 1e153);   /* has a square */
-    return (Point){.mean = m.mean, .nll = m.mean - times(o.y, log_mean), .variance = m.mean, .slope = m.slope,
+    V log_mean = o.bare ? m.log_mean : min_(m.log_mean, C(1e3)), steepest = C(REAL_BITS == 32 ? 1e18 : 1e153);   /* has a square */
+    return (Point){.mean = m.mean, .nll = less_times(&o, m.mean, o.y, log_mean), .variance = m.mean, .slope = m.slope,
                    .leverage = m.up, .curv = {m.slope * m.bend - times(o.y, m.up_slope)},
                    .none = {.nll = m.mean, .log_nll = m.log_mean, .up = {min_(m.up, steepest)},
                             .up_slope = {max_(m.up_slope, -steepest * steepest)}, .log_excess = -INF}};
@@ -12,7 +12,7 @@ INLINE Point poisson_of(Obs o, Mean m)
 
 INLINE V log_factorial(Obs o) { return vlog_factorial(o.y); }
 
-LIKELIHOOD(poisson, 1, outside_counts, log_factorial)
+LIKELIHOOD(poisson, 1, counts, log_factorial)
 LINKABLE(poisson, 1)
 HOT(poisson, log, 1, CANONICAL)
 COLD(poisson, softplus, 1, CHAINED, NULL)

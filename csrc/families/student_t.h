@@ -138,7 +138,7 @@ INLINE V student_t_base(Obs o)
     return half_log_2pi(o) - student_rise(half, log_called(half)).log;
 }
 
-LIKELIHOOD(student_t, 1, outside_reals, student_t_base)
+LIKELIHOOD(student_t, 1, reals, student_t_base)
 COLD_WHOLE(student_t, identity, student_t, 2, OWN)
-LIKELIHOOD(student_t_df, 1, outside_reals, half_log_2pi)
+LIKELIHOOD(student_t_df, 1, reals, half_log_2pi)
 COLD_WHOLE(student_t_df, identity, student_t_df, 3, OWN)

@@ -47,7 +47,7 @@ SELDOM V tweedie_base(Obs o)
     return select(o.y > C(0), (log_called(y) - (C(1) + b) * t) - (head + log_called(sum * step)), C(0));
 }
 
-LIKELIHOOD(tweedie, 1, outside_nonnegative, tweedie_base)
+LIKELIHOOD(tweedie, 1, nonnegative, tweedie_base)
 LINKABLE(tweedie, 1)
 COLD(tweedie, log, 1, OWN, NULL)
 COLD(tweedie, softplus, 1, OWN, NULL)

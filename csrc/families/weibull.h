@@ -41,7 +41,7 @@ INLINE Point weibull_of(Obs o, Mean m)
     return o.want & MEAN ? weibull_means(p, m, k) : p;
 }
 
-LIKELIHOOD(weibull, 1, outside_positive, log_target)
+LIKELIHOOD(weibull, 1, positive, log_target)
 LINKABLE(weibull, 2)
 COLD(weibull, log, 2, OWN, NULL)
 COLD(weibull, softplus, 2, OWN, NULL)
