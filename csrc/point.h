@@ -152,7 +152,7 @@ INLINE Doubt doubt_counts(V y, Mask whole)
     return (Doubt){from_to(y, isplat(0), C(REAL_MAX)).sign, as_int(select(whole, y - round_(y), C(0)))};
 }
 INLINE Doubt doubts(Doubt a, Doubt b) { return (Doubt){a.sign | b.sign, a.any | b.any}; }
-INLINE int any_doubt(Doubt d) { return any_lane((Mask)(shift_right(d.sign, REAL_BITS - 1) | d.any)); }
+INLINE Mask doubted(Doubt d) { return (Mask)(shift_right(d.sign, REAL_BITS - 1) | d.any); }     /* not 0 where it is */
 
 /* Domains of links. */
 INLINE Mask not_positive(V z) { return z <= C(0); }

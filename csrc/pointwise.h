@@ -183,7 +183,7 @@ INLINE int bare_loop(Family *family, Begin *begin, int kind, int logits, Doubtfu
         if (want & VALUE && factored) logs += log1p(compound_of(odds)), odds = no_sum();
     }
     if (streams) stream_end();
-    if (any_doubt(doubt)) return PS_BAD_TARGET;
+    if (any_lane(doubted(doubt))) return PS_BAD_TARGET;
     *sum += factored ? finite_total(s) + logs : total_of(s);
     return PS_OK;
 }
@@ -237,7 +237,7 @@ INLINE Mask training_loop(Linked *of, Doubtful *doubtful, const V *y, const Mean
         nll[i] = p.nll, grad[i] = p.grad[0];
         doubt = doubts(doubt, doubtful(o.y, o.fixed.integer));
     }
-    return (Mask)(shift_right(doubt.sign, REAL_BITS - 1) | doubt.any);
+    return doubted(doubt);
 }
 typedef struct { V z[AT_ONCE], y[AT_ONCE], nll[AT_ONCE], grad[AT_ONCE]; Mean m[AT_ONCE]; } Several;
 INLINE int answer_several(const Spec *k, int want, const Obs *o, int count, Several *s)

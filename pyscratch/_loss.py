@@ -12,7 +12,7 @@ from typing import NamedTuple
 import warnings
 
 import numpy as np
-from numpy import empty, ndarray
+from numpy import ndarray
 
 from pyscratch import _checks, _constant, _native, _quantities
 from pyscratch._checks import F32, F64, READY
@@ -345,7 +345,7 @@ class Loss:
             if grad is not None and np.may_share_memory(grad, z):  # nothing is overwritten before it is checked
                 self._head(rows, outputs, width, z, offset, kind, y, weights, 1.0, True)
         if gradient and grad is None:
-            grad = empty(z.shape, z.dtype) if z.nbytes < _native.STREAMED_BYTES else _native.empty(z.shape, z.dtype)
+            grad = _native.gradient_of(z)
         if value and nll is None and reduction == "none":
             nll = np.empty(rows, z.dtype)
         total = self._head(rows, outputs, width, z, offset, kind, y, weights, scale, value, nll, grad)
@@ -661,7 +661,7 @@ class Bound:
         self.weight = loss._weight(rows, y, weights)
         loss.check_support(y, weights, width)
         scale = 1.0 if reduction != "mean" else 1.0 / self.weight if self.weight else 0.0
-        self.gradient = _native.empty(z.shape, z.dtype)
+        self.gradient = _native.gradient_of(z)
         self.nll_per_row = np.empty(rows, z.dtype) if reduction == "none" else None
         self._value, self._grad, self._both = loss._bind(
             rows, outputs, width, z, offset, kind, y, weights, scale, self.nll_per_row, self.gradient

@@ -5,7 +5,6 @@ Arrays that arrive here are ready: C-contiguous, aligned, native byte order, of 
 """
 
 import functools
-import math
 import os
 import weakref
 
@@ -204,14 +203,16 @@ def weigh(loss, weights):
     return total[0]
 
 
-def empty(shape, dtype):
-    """Return an array for a gradient: a large one starts a cache line, so that it can be written past the caches."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < STREAMED_BYTES:
-        return np.empty(shape, dtype)
-    block = np.empty(size + CACHE_LINE, np.uint8)
+def gradient_of(z):
+    """Return an array like the logits ``z``; a large one can be written past the caches."""
+    return np.empty(z.shape, z.dtype) if z.nbytes < STREAMED_BYTES else aligned(z.size, z.dtype).reshape(z.shape)
+
+
+def aligned(count, dtype):
+    """Return ``count`` numbers in a row, the first of which starts a cache line."""
+    block = np.empty(count * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -block.ctypes.data % CACHE_LINE
-    return block[start : start + size].view(dtype).reshape(shape)
+    return block[start : start + count * dtype.itemsize].view(dtype)
 
 
 def first_not_finite(x):

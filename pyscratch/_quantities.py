@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from numpy import empty
 
-from pyscratch import _checks
+from pyscratch import _checks, _native
 
 USUAL = ("nll", "grad", "mean", "variance", "fisher")
 OF_TARGETS = ("nll", "grad", "curvature")
@@ -56,16 +56,21 @@ def evaluate(loss, z, y, want, weights, offset, reduction, reduced):
 
 
 def _shared(outs, z, per_output):
-    """An `empty` for all of them together, in one block of memory.
+    """An `empty` for all of them together, in one block of memory, where each starts a cache line.
 
     What several large arrays leave behind the C library gives back to the system, and fresh pages would cost more than
     the pass.
     """
-    block = empty(sum(math.prod(per_output if single else z.shape) for _, _, single in outs), z.dtype)
+    line = _native.CACHE_LINE // z.dtype.itemsize
+
+    def place(shape):
+        return -(-math.prod(shape) // line) * line
+
+    block = _native.aligned(sum(place(per_output if single else z.shape) for _, _, single in outs), z.dtype)
 
     def make(shape, dtype):
         nonlocal block
-        array, block = block[: math.prod(shape)].reshape(shape), block[math.prod(shape) :]
+        array, block = block[: math.prod(shape)].reshape(shape), block[place(shape) :]
         return array
 
     return make

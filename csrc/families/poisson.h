@@ -3,7 +3,8 @@
  * infinite and so is the nll: y log mean must not become infinite first. */
 INLINE Point poisson_of(Obs o, Mean m)
 {
-    V log_mean = o.bare ? m.log_mean : min_(m.log_mean, C(1e3)), steepest = C(REAL_BITS == 32 ? 1e18 : 1e153);   /* has a square */
+    V log_mean = o.bare ? m.log_mean : min_(m.log_mean, C(1e3));
+    V steepest = C(REAL_BITS == 32 ? 1e18 : 1e153);                 /* has a square */
     return (Point){.mean = m.mean, .nll = less_times(&o, m.mean, o.y, log_mean), .variance = m.mean, .slope = m.slope,
                    .leverage = m.up, .curv = {m.slope * m.bend - times(o.y, m.up_slope)},
                    .none = {.nll = m.mean, .log_nll = m.log_mean, .up = {min_(m.up, steepest)},
