@@ -244,9 +244,10 @@ contender("threads", "one", against="two")(on_threads(1))
 MAKERS = [(head_cases, head_case), (dense_cases, dense_case), (thread_cases, thread_case)]
 
 
-def cases(quick=False, word=""):
-    """Yield each case whose description has the word in it; only one at a time holds memory."""
+def cases(quick=False, words=""):
+    """Yield each case whose description has all of these words in it; only one at a time holds memory."""
     for descriptions, make in MAKERS:
         for description in descriptions(quick):
-            if word.lower() in " ".join(map(str, description)).lower():
+            text = " ".join(map(str, description)).lower()
+            if all(word in text for word in words.lower().split()):
                 yield make(*description)

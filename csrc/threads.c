@@ -9,11 +9,12 @@
  * A forked child has no workers; the pool is made new there and starts its own when it is used. There is no handler
  * before the fork, which could wait for a job to end. */
 #if defined(__linux__)
-#define _GNU_SOURCE                              /* sched_getaffinity */
+#define _GNU_SOURCE                              /* sched_getaffinity, sched_getcpu */
 #endif
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,17 +39,28 @@ static struct {
     size_t tasks;                                /* of the open job; written while nobody is inside */
     void (*task)(void *context, size_t index);
     void *context;
-    _Atomic size_t next;
+    size_t parts;                                /* of the tasks, one behind the other: see run_tasks */
     atomic_int sleepers, caller_sleeps;          /* who must be woken; changed under the lock */
     pthread_mutex_t lock;
     pthread_cond_t opened, left;
+    int caller_at;                               /* processor of the caller when it opened the job */
     int workers, refused;                        /* started; the system would not start more */
 } pool = {.busy = ATOMIC_FLAG_INIT, .lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER,
           .left = PTHREAD_COND_INITIALIZER};
+static struct { alignas(64) _Atomic size_t next; } part[MOST_THREADS];   /* task of each part; a cache line each */
 static atomic_int chosen;                        /* threads to use; 0 until somebody asks */
 static atomic_int spins;
 
 /* ---- how many threads ---- */
+
+static int processor(void)                       /* where this thread runs, if that can be told */
+{
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
 
 static int processors(void)
 {
@@ -159,9 +171,16 @@ static void relax(void)
 #endif
 }
 
-static void run_tasks(void)
+static size_t part_start(size_t p) { return pool.tasks * p / pool.parts; }
+
+/* First the tasks of one's own part, the same in every job of that size: what they touch is in this processor's caches.
+ * Then what others have not begun. */
+static void run_tasks(size_t self)
 {
-    for (size_t i; (i = atomic_fetch_add(&pool.next, 1)) < pool.tasks;) pool.task(pool.context, i);
+    for (size_t k = 0; k < pool.parts; k++) {
+        size_t p = (self + k) % pool.parts, end = part_start(p + 1);
+        for (size_t i; (i = atomic_fetch_add(&part[p].next, 1)) < end;) pool.task(pool.context, i);
+    }
 }
 
 static int is_news(Gate gate, Gate seen)
@@ -186,6 +205,20 @@ static Gate await_job(Gate seen)
     return gate;
 }
 
+/* A worker that wakes on its caller's processor waits there for the caller to sleep, and the system may take a second to
+ * part them: it leaves by a mask without that processor, which is put back at once. */
+static void step_aside(void)
+{
+#if defined(__linux__)
+    cpu_set_t all, others;
+    if (!atomic_load_explicit(&spins, memory_order_relaxed) || processor() != pool.caller_at) return;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2) return;
+    others = all;
+    CPU_CLR(pool.caller_at, &others);
+    if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
+#endif
+}
+
 static void leave(void)
 {
     Gate before = atomic_fetch_sub(&pool.gate, 1);
@@ -195,15 +228,15 @@ static void leave(void)
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void *work(void *unused)
+static void *work(void *number)
 {
-    (void)unused;
     enter_floating();                            /* a new thread inherits its maker's control word */
     for (Gate seen = 0;;) {
         Gate gate = await_job(seen);
         if (!atomic_compare_exchange_strong(&pool.gate, &gate, gate + 1)) continue;
         seen = job_of(gate);
-        run_tasks();
+        step_aside();
+        run_tasks((size_t)(uintptr_t)number);
         leave();
     }
     return NULL;
@@ -233,7 +266,7 @@ static void start_worker(void)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* a thread inherits its maker's mask */
-    if (pthread_create(&thread, &attributes, work, NULL)) pool.refused = 1;
+    if (pthread_create(&thread, &attributes, work, (void *)(uintptr_t)(pool.workers + 1))) pool.refused = 1;
     else pool.workers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -249,7 +282,7 @@ static void start_workers(int count)
 static void open_gate(Gate admit)
 {
     Gate job = job_of(atomic_load(&pool.gate)) + 1;
-    atomic_store(&pool.next, 0);
+    for (size_t p = 0; p < pool.parts; p++) atomic_store_explicit(&part[p].next, part_start(p), memory_order_relaxed);
     atomic_store(&pool.gate, job << 32 | OPEN | admit << 16);
     if (!atomic_load(&pool.sleepers)) return;
     pthread_mutex_lock(&pool.lock);
@@ -281,9 +314,11 @@ void parallel(size_t tasks, void (*task)(void *context, size_t index), void *con
     }
     size_t helpers = tasks - 1 < (size_t)threads - 1 ? tasks - 1 : (size_t)threads - 1;
     start_workers((int)helpers);
+    pool.parts = helpers + 1;
+    pool.caller_at = processor();
     pool.tasks = tasks, pool.task = task, pool.context = context;
     open_gate(helpers);
-    run_tasks();
+    run_tasks(0);
     close_gate();
     atomic_flag_clear(&pool.busy);
 }
