@@ -120,13 +120,15 @@ typedef struct {
     const real *z, *y;                           /* logits; probabilities, or NULL for labels */
     const double *class_weights;                 /* from the first class on, or NULL for ones */
     real *e;                                     /* exponentials, or NULL when nobody reads them again */
+    const real *out;                             /* where results will be written: fetched meanwhile */
 } Strip;
 
 INLINE Strip chunk_of(const Strip *s, size_t from)
 {
     size_t at = from * (size_t)LANES, class = from * s->per, left = s->count - from;
     return (Strip){s->first + class, left < CHUNK ? left : CHUNK, s->per, s->z + at, s->y ? s->y + at : NULL,
-                   s->class_weights ? s->class_weights + class : NULL, s->e ? s->e + at : NULL};
+                   s->class_weights ? s->class_weights + class : NULL, s->e ? s->e + at : NULL,
+                   s->out ? s->out + at : NULL};
 }
 
 /* Sums over a long row: doubles, carried from chunk to chunk with compensation (Neumaier 1974). Terms are positive. */
@@ -156,7 +158,7 @@ INLINE Reference reference_for(V top)
 }
 INLINE V exp_relative(V z, Reference f)
 {
-    return exp_join(exp_parts(max_(z - f.shift, f.low), C(0), BIAS + LIFT), f.exponent) * DROP;
+    return exp_join(exp_parts_short(max_(z - f.shift, f.low), BIAS + LIFT), f.exponent) * DROP;
 }
 
 /* With exponentials e_k and e_top = peak: probabilities e_k * inverse, log-sum-exp = top + log1p(rest), 1 - p of the
@@ -171,12 +173,12 @@ INLINE Point share_of(V e, Softmax f)
 
 INLINE V strip_max(V top, const Strip *s)
 {
-    V other = top;
+    V tops[4] = {top, top, top, top};            /* each would wait for itself */
     const real *z = s->z;
     size_t j = s->count;
-    for (; j >= 2; j -= 2, z += 2 * LANES) top = max_(top, load(z)), other = max_(other, load(z + LANES));
-    if (j) top = max_(top, load(z));
-    return max_(top, other);
+    for (; j >= 4; j -= 4, z += 4 * LANES) UNROLLED for (int i = 0; i < 4; i++) tops[i] = max_(tops[i], load(z + i * LANES));
+    for (; j; j--, z += LANES) tops[0] = max_(tops[0], load(z));
+    return max_(max_(tops[0], tops[1]), max_(tops[2], tops[3]));
 }
 INLINE real largest_lane(V x)
 {
@@ -192,21 +194,31 @@ INLINE real largest_lane(V x)
 }
 
 /* Exponentials other than the largest are added, GROUP at a time before they become doubles; those equal to the largest
- * are counted. */
+ * are counted: where each lane is a row everywhere, along a row in the groups that have its largest logit. */
 enum { GROUP = 8 };
 typedef struct { Sum below; I ones; } Mass;
-INLINE Mass strip_exp(const Strip *s, const Softmax *f, size_t ahead)      /* fetches what lies so far ahead */
+INLINE V strip_exp_at(const Strip *s, const Softmax *f, size_t j)
+{
+    V e = exp_relative(load(s->z + j * (size_t)LANES), f->reference);
+    if (s->e) store(s->e + j * (size_t)LANES, e);
+    return e;
+}
+INLINE Mass strip_exp(const Strip *s, const Softmax *f, int along, size_t ahead)       /* fetches what lies so far ahead */
 {
     Sum below = no_sum();
     I ones = isplat(0);
     for (size_t from = 0; from < s->count; from += GROUP) {
-        V group = C(0);
+        V group = C(0), top = -INF;
         size_t to = s->count - from < GROUP ? s->count : from + GROUP;
-        for (size_t j = from; j < to; j++) {
-            V e = exp_relative(load(s->z + j * (size_t)LANES), f->reference);
-            if (ahead) __builtin_prefetch(s->z + j * (size_t)LANES + ahead);
+        for (size_t j = from; along && j < to; j++) {
+            top = max_(top, load(s->z + j * (size_t)LANES));
+            if (!ahead) continue;
+            __builtin_prefetch(s->z + j * (size_t)LANES + ahead), __builtin_prefetch(s->out + j * (size_t)LANES, 1);
+        }
+        if (along && !any_lane(top >= f->top)) for (size_t j = from; j < to; j++) group = group + strip_exp_at(s, f, j);
+        else for (size_t j = from; j < to; j++) {
+            V e = strip_exp_at(s, f, j);
             Mask one = e == f->peak;
-            if (s->e) store(s->e + j * (size_t)LANES, e);
             group = group + select(one, C(0), e), ones = ones + iselect(one, isplat(1), isplat(0));
         }
         below = add(below, group);
@@ -228,7 +240,7 @@ INLINE void softmax_end(Softmax *f, V below, V ones)
 }
 INLINE void softmax_across(Softmax *f, const Strip *s)
 {
-    Mass mass = strip_exp(s, f, 0);
+    Mass mass = strip_exp(s, f, 0, 0);
     softmax_end(f, lane_sums(mass.below), whole_real(mass.ones));
 }
 /* The same from the start for few classes, whose differences are taken with their rounding error; peak = 1. */
@@ -254,10 +266,10 @@ APART void softmax_few(Softmax *f, size_t count, const real *z, real *e)
 INLINE void softmax_along(Softmax *f, const Strip *s, size_t width)
 {
     Long below = {0, 0};
-    Mass mass = strip_exp(&s[1], f, 0);          /* joins the first chunk */
+    Mass mass = strip_exp(&s[1], f, 1, 0);       /* joins the first chunk */
     for (size_t j = 0; j < s[0].count; j += CHUNK) {
         Strip chunk = chunk_of(&s[0], j);
-        Mass part = strip_exp(&chunk, f, width);
+        Mass part = strip_exp(&chunk, f, 1, width);
         below = carry(below, add_sums(mass.below, part.below));
         mass = (Mass){no_sum(), mass.ones + part.ones};
     }

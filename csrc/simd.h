@@ -108,13 +108,6 @@ INLINE void stream(real *p, V x)
     store(p, x);
 #endif
 }
-APART void stream_out(real *to, const real *from, size_t count)
-{
-    size_t i = 0;
-    for (; i < count && (uintptr_t)(to + i) % ISA_BYTES; i++) to[i] = from[i];
-    for (; i + (size_t)LANES <= count; i += (size_t)LANES) stream(to + i, load(from + i));
-    for (; i < count; i++) to[i] = from[i];
-}
 INLINE void stream_end(void)                                    /* before another thread may read what was streamed */
 {
 #if defined(ISA_AVX2) || defined(ISA_AVX512)

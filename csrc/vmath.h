@@ -71,6 +71,15 @@ INLINE ExpParts exp_parts(V x, V tail, int bias)                /* of x + tail, 
     V bend = fma_(r2 * r2, poly(r, exp_table + 2, sizeof exp_table / sizeof(real) - 2), lead);
     return (ExpParts){n, bend, high + bend, as_int(shifted)};
 }
+/* The same in fewer steps, r rounded once: e^r to 1.03 ulp instead of 0.88, where an exponential is but a term. */
+INLINE ExpParts exp_parts_short(V x, int bias)
+{
+    V magic = ROUNDER + splat((real)bias);
+    V shifted = fma_(x, C(LOG2_E), magic), n = shifted - magic;
+    V r = fma_(n, C(-LN2_LO), fma_(n, C(-LN2_HI), x)), r2 = r * r, lead = fma_(splat(exp_table[1]), r, splat(exp_table[0]));
+    V bend = fma_(r2, poly(r, exp_table + 2, sizeof exp_table / sizeof(real) - 2), lead);
+    return (ExpParts){n, bend, fma_(r2, bend, r), as_int(shifted)};
+}
 INLINE V power_of_two(I biased) { return as_real(shift_left(biased, MANTISSA)); }
 
 /* Up to this size a logit needs no clamp where the machine scales by any power of two. */

@@ -162,6 +162,15 @@ INLINE void strip_across(real *out, const Batch *b, const Strip *s, Writer w)
     for (size_t k = 0; k < s->count; k++) x[k] = output_at(b, s, k, w);
     narrow_out(out, x, s->count);
 }
+/* What training asks of a long row. */
+INLINE void strip_shares(real *out, const Batch *b, const Strip *s, Mask live, V factor)
+{
+    V share = b->softmax.inverse * factor;
+    for (size_t j = 0; j < s->count; j++) {
+        size_t at = j * (size_t)LANES;
+        store(out + at, select(live, load(s->e + at) * share, C(0)));
+    }
+}
 INLINE void strip_write(real *out, const Batch *b, const Strip *s, Writer w)
 {
     if (b->across) strip_across(out, b, s, w);
@@ -178,7 +187,8 @@ INLINE V label_gradient(const Batch *b, Mask live, V factor)
 /* What training asks for has a loop of its own. */
 INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, Mask live, V factor)
 {
-    if (output == GRADIENT && b->hard) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
+    if (output == GRADIENT && b->hard && !b->across) strip_shares(out, b, s, live, factor);
+    else if (output == GRADIENT && b->hard) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
     else if (output == GRADIENT) strip_soft(out, b, s, (Writer){GRADIENT, 0, live, factor});
     else strip_second(out, b, s, (Writer){output == PROBABILITIES ? PROBABILITIES : INFORMATION, 0, live, factor});
 }
@@ -252,22 +262,22 @@ INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, 
 /* ---- along a row ---- */
 enum { ROW = 16384 / sizeof(real) };           /* up to so many logits a row's exponentials have a place in L1 */
 typedef struct { real z[LANES], y[LANES], e[LANES], out[LANES]; double class_weights[LANES]; } LastVector;
-INLINE void aim_along(Batch *b, LastVector *last, const ps_call *c, size_t row, real *e)
+INLINE void aim_along(Batch *b, LastVector *last, const ps_call *c, size_t row, real *e, const real *out)
 {
-    size_t whole = c->width - c->width % (size_t)LANES;
+    size_t left = c->width % (size_t)LANES, whole = c->width - left;
     const real *z = c->z ? (const real *)c->z + row * c->width : NULL;
     const real *y = c->y && c->target_kind == PS_ROWS ? (const real *)c->y + row * c->width : NULL;
     const double *weights = c->options->class_weights;
-    for (size_t i = 0, k = whole; i < (size_t)LANES; i++, k++) {
-        last->z[i] = k < c->width && z ? z[k] : -(real)INFINITY;
-        last->y[i] = k < c->width && y ? y[k] : 0;
-        last->class_weights[i] = k >= c->width ? 0 : weights ? weights[k] : 1;
-    }
-    b->strip[0] = (Strip){0, whole / (size_t)LANES, (size_t)LANES, z, y, weights, e};
-    b->strip[1] = (Strip){whole, whole < c->width, (size_t)LANES, last->z, y ? last->y : NULL, last->class_weights,
-                           last->e};
+    Mask there = first_lanes(left);
+    if (left && z) store(last->z, select(there, load_part(z + whole, left), -INF));
+    if (left && y) store(last->y, select(there, load_part(y + whole, left), C(0)));
+    for (size_t i = 0; i < (size_t)LANES && (weights || !b->hard); i++)
+        last->class_weights[i] = i >= left ? 0 : weights ? weights[whole + i] : 1;
+    b->strip[0] = (Strip){0, whole / (size_t)LANES, (size_t)LANES, z, y, weights, e, out ? out : z};
+    b->strip[1] = (Strip){whole, left > 0, (size_t)LANES, last->z, y ? last->y : NULL, last->class_weights,
+                           last->e, last->e};
 }
-INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last, real *buffer)
+INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last)
 {
     size_t whole = b->strip[1].first, left = c->width - whole;
     Mask live;
@@ -276,29 +286,27 @@ INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last
         if (!out) continue;
         V factor = factor_of(b, output, &live);
         out += row * c->width;
-        real *to = output == GRADIENT && buffer ? buffer : out;
         strip_output(last, b, &b->strip[1], output, live, factor);
-        strip_output(to, b, &b->strip[0], output, live, factor);
-        if (left) memcpy(to + whole, last, left * sizeof(real));
-        if (output == GRADIENT && b->hard) to[(size_t)b->label[0]] = lane(label_gradient(b, live, factor), 0);
-        if (to != out) stream_out(out, to, c->width);
+        strip_output(out, b, &b->strip[0], output, live, factor);
+        if (left) memcpy(out + whole, last, left * sizeof(real));
+        if (output == GRADIENT && b->hard) out[(size_t)b->label[0]] = lane(label_gradient(b, live, factor), 0);
     }
 }
 INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, real *buffer, double *sum, size_t *bad)
 {
     LastVector last;
-    real *e = NULL;                              /* of a long row in the output written last: nothing is allocated */
+    real *out = NULL;                            /* what is written last: place for a long row's exponentials */
     for (int output = 0; output < OUTPUTS; output++)
-        if (output_of(c, output)) e = c->width <= ROW ? buffer : output_of(c, output) + row * c->width;
+        if (output_of(c, output)) out = output_of(c, output) + row * c->width;
     weights_of(b, c, row, 1);
-    aim_along(b, &last, c, row, e);
+    aim_along(b, &last, c, row, out && c->width <= ROW ? buffer : out, out);
     if (c->y && !b->strip[0].y && labels_along(b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
     if (b->strip[0].y && any_lane(both(outside_simplex(b), b->live))) return *bad = row, PS_BAD_TARGET;
     V top = splat(largest_lane(strip_max(strip_max(-INF, &b->strip[0]), &b->strip[1])));
     V nll = batch_value(b, c, want, top);
     *sum += (double)lane(nll, 0);
     if (c->nll) ((real *)c->nll)[row] = lane(nll, 0);
-    write_along(b, c, row, last.out, c->width <= ROW && c->flags & PS_STREAM ? buffer : NULL);
+    write_along(b, c, row, last.out);
     return PS_OK;
 }
 
@@ -328,7 +336,6 @@ static int categorical_many(const ps_call *c, int want, double *sum, size_t *bad
     int status = PS_OK;
     for (size_t row = 0; row < c->rows && status == PS_OK; row++)
         status = categorical_along(&b, c, want, row, buffer, sum, bad);
-    if (c->flags & PS_STREAM) stream_end();
     return status;
 }
 INLINE int categorical_misses(const ps_call *c)  /* what this head does not have */
@@ -351,7 +358,7 @@ static int categorical_terms(const ps_call *c, double *sum, size_t *bad)
     if (categorical_misses(c)) return PS_BAD_CALL;
     for (size_t row = 0; row < c->rows; row++) {
         weights_of(&b, c, row, 1);
-        aim_along(&b, &last, c, row, NULL);
+        aim_along(&b, &last, c, row, NULL, NULL);
         if (!b.strip[0].y && labels_along(&b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
         if (b.strip[0].y && any_lane(both(outside_simplex(&b), b.live))) return *bad = row, PS_BAD_TARGET;
     }
