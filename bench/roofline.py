@@ -37,6 +37,8 @@ def dense(axes, result):
     """Draw operations per second against operations per byte of Dense, under the lesser of the two limits."""
     reach = [2.0**power for power in range(-2, 11)]
     for real, limits in result["limits"].items():
+        if not limits["copy"]:  # no row with this real
+            continue
         top, slow = limits["flops"] / 1e9, min(copy["per_second"] for copy in limits["copy"]) / 1e9
         axes.plot(reach, [min(top, slow * x) for x in reach], color=COLOURS[real], label=f"limit, {real}")
         for kind, marker in (("dense forward", "o"), ("dense both", "x")):

@@ -23,7 +23,7 @@ INLINE Mean log_link_of(V z, V mean, V inverse)
                   .up_slope = C(0), .inverse_bend = inverse};
 }
 
-INLINE Mean log_link(V z) { return log_link_of(z, vexp(z), vexp(-z)); }
+INLINE Mean log_link(V z) { return log_link_of(z, exp_short(z, 0), exp_short(-z, 0)); }
 
 INLINE Mean sqrt_link(V z)                       /* mean = z^2, z > 0: variance-stabilising for counts */
 {
@@ -157,11 +157,11 @@ INLINE Mean cauchit_link(V z)
 
 /* What the loops of HOT rows compute for many vectors before the rest of a formula: its exponential, whose long chain of
  * operations would keep the machine from beginning the next vector. */
-INLINE V odds_of_first(const V *z) { return exp_lifted(minus_abs(z[0]), C(0)); }
-INLINE V odds_of_second(const V *z) { return exp_lifted(minus_abs(z[1]), C(0)); }
+INLINE V odds_of_first(const V *z) { return odds_lifted(z[0]); }
+INLINE V odds_of_second(const V *z) { return odds_lifted(z[1]); }
 
 /* The links of HOT rows, and up to which size their logits are ordinary. */
-INLINE Mean log_hot(V z) { return log_link_of(z, exp_of(z, 1), exp_of(-z, 1)); }
+INLINE Mean log_hot(V z) { return log_link_of(z, exp_short(z, 1), exp_short(-z, 1)); }
 INLINE Mean logit_hot(V z) { return logit_link(z); }
 INLINE Mean identity_hot(V z) { return identity_link(z); }
 #define log_ordinary ORDINARY

@@ -89,9 +89,8 @@ INLINE V clamped(V x, int ordinary) { return ordinary ? x : max_(min_(x, C(EXP_H
 #else
 INLINE V clamped(V x, int ordinary) { (void)ordinary; return max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)); }
 #endif
-INLINE V exp_of(V x, int ordinary)
+INLINE V exp_whole(ExpParts p)                                  /* from parts with 2 BIAS */
 {
-    ExpParts p = exp_parts(clamped(x, ordinary), C(0), 2 * BIAS);
 #ifdef ISA_AVX512
     return scalef(C(1) + p.expm1, p.n);
 #else
@@ -100,7 +99,8 @@ INLINE V exp_of(V x, int ordinary)
     return fma_(scale, p.expm1, scale) * power_of_two(p.bits - half);
 #endif
 }
-INLINE V vexp(V x) { return exp_of(x, 0); }
+INLINE V vexp(V x) { return exp_whole(exp_parts(clamped(x, 0), C(0), 2 * BIAS)); }
+INLINE V exp_short(V x, int ordinary) { return exp_whole(exp_parts_short(clamped(x, ordinary), 2 * BIAS)); }
 /* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
 enum { RAISE = REAL_BITS == 32 ? 64 : 512 };
 #define LOWER C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
@@ -295,7 +295,11 @@ INLINE Logistic logistic_from(V z, V lifted)     /* lifted: exp(-|z|) / DROP */
     return (Logistic){.t = t, .log1p_t = l, .sigmoid = sigmoid, .rest = rest, .softplus = max_(z, C(0)) + l};
 }
 INLINE V minus_abs(V z) { return as_real(as_int(z) | as_int(C(-0.0))); }
-INLINE Logistic logistic(V z) { return logistic_from(z, exp_lifted(minus_abs(z), C(0))); }
+INLINE V odds_lifted(V z)                        /* exp(-|z|) / DROP */
+{
+    return exp_join(exp_parts_short(max_(minus_abs(z), C(EXP_LOW)), BIAS + LIFT), isplat(0));
+}
+INLINE Logistic logistic(V z) { return logistic_from(z, odds_lifted(z)); }
 INLINE Logistic logistic_of_sum(V a, V b)        /* of a + b, whose rounding error would be a relative one of the result */
 {
     Exact z = two_sum(a, b);

@@ -13,7 +13,7 @@ INLINE Point bernoulli_of(Obs o, Mean m)
 INLINE Point bernoulli_logit(Obs o)
 {
     V z = o.z[0];
-    Logistic l = logistic_from(z, o.bare ? o.begun : exp_lifted(minus_abs(z), C(0)));
+    Logistic l = logistic_from(z, o.bare ? o.begun : odds_lifted(z));
     V plain = times_in(&o, select(z > C(0), o.y2, o.y), abs_(z));
     return (Point){.mean = l.sigmoid, .rest = l.rest, .variance = l.sigmoid * l.rest, .plain = plain, .odds = l.t,
                    .nll = plain + o.count * l.log1p_t};
