@@ -23,6 +23,7 @@ enum {
     NR = NV * LANES,                /* columns of a square tile */
     TILE_VECTORS = MR * NV > 12 ? MR * NV : 12,
     FEW_ROWS = MR > LANES / 2 ? MR : LANES / 2,     /* of A: the panels of B are packed one by one, or not at all */
+    FEW_TILES = 22,                 /* with so many tiles of rows, a B of two panels is not worth a copy */
     ROW_BLOCK = 256,                /* rows of one partial sum of dW and db */
     PANEL = ROW_BLOCK * NR,         /* reals of a panel packed on the stack */
     A_ROW = KC + 32,                /* reals between the rows of a packed block of A: spreads them over cache sets */
@@ -476,7 +477,7 @@ static void multiply_all(Product *p, real *workspace)
     if (p->n <= LANES / 2 && p->m > p->n) turn(p);
     p->wide = p->m == 1 ? WIDE : p->m <= 3 ? WIDE / 2 : NV;
     p->rows = p->n <= LANES ? TALL : MR;
-    p->direct = p->b_col == 1 && (p->m <= FEW_ROWS || p->k * p->n <= PANEL);
+    p->direct = p->b_col == 1 && (p->m <= FEW_ROWS || p->k * p->n <= (p->m <= FEW_TILES * MR ? 2 : 1) * PANEL);
     double work = (double)p->m * (double)p->n * (double)p->k;
     int threads = work >= WORTH_THREADS && ps_threads() > 1;
     if (!threads && p->direct && multiply_small(p)) return;
