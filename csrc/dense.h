@@ -530,19 +530,23 @@ typedef struct {
     real *g, *sums;                 /* g NULL: grad is g already; sums NULL: not wanted */
 } Incoming;
 
-/* Sums of rows 0, 4, 8, ..., of rows 1, 5, 9, ... and so on: four chains, for each would wait for itself. Of `left`
- * columns: what a load takes beyond them are the next rows, so that only the last rows are loaded in part. */
-static V column_sum(size_t rows, size_t n, const real *g, size_t left)
+/* Sums of rows 0, 4, 8, ..., of rows 1, 5, 9, ... and so on: four chains, for each would wait for itself; of several
+ * vectors of columns where there are so many, which lie side by side. Of `left` columns: what a load takes beyond them are
+ * the next rows, so that only the last rows are loaded in part. */
+INLINE void column_sums(size_t rows, size_t n, const real *g, size_t left, int vectors, real *out)
 {
-    V sum[4] = {C(0), C(0), C(0), C(0)};
+    V sum[4][4];
     size_t short_rows = left >= LANES ? 0 : smaller(rows, ceil_div(LANES - left, n)), r = 0;
+    UNROLLED for (int i = 0; i < 4; i++) UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] = C(0);
     for (; r + 4 <= rows - short_rows; r += 4, g += 4 * n)
-        UNROLLED for (int i = 0; i < 4; i++) sum[i] = sum[i] + load(g + (size_t)i * n);
-    for (; r < rows; r++, g += n) {
-        V row = r < rows - short_rows ? load(g) : load_part(g, left);
-        UNROLLED for (size_t i = 0; i < 4; i++) if (r % 4 == i) sum[i] = sum[i] + row;
+        UNROLLED for (int i = 0; i < 4; i++) UNROLLED for (int v = 0; v < vectors; v++)
+            sum[i][v] = sum[i][v] + load(g + (size_t)i * n + v * LANES);
+    for (; r < rows; r++, g += n) UNROLLED for (int v = 0; v < vectors; v++) {
+        V row = r < rows - short_rows ? load(g + v * LANES) : load_part(g, left);
+        UNROLLED for (size_t i = 0; i < 4; i++) if (r % 4 == i) sum[i][v] = sum[i][v] + row;
     }
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    UNROLLED for (int v = 0; v < vectors; v++)
+        store_part(out + v * LANES, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]), left - (size_t)(v * LANES));
 }
 
 static real single_sum(size_t rows, const real *g)              /* the same of one column */
@@ -562,9 +566,10 @@ static void incoming_block(void *context, size_t index)
     if (!in->sums) return;
     const real *g = (in->g ? in->g : in->grad) + at;
     real *sums = in->sums + index * in->n;
-    if (in->n == 1) sums[0] = single_sum(rows, g);
-    else for (size_t j = 0; j < in->n; j += LANES)
-        store_part(sums + j, column_sum(rows, in->n, g + j, in->n - j), in->n - j);
+    size_t j = 0;
+    if (in->n == 1) sums[j++] = single_sum(rows, g);
+    for (; j + 4 * LANES <= in->n; j += 4 * LANES) column_sums(rows, in->n, g + j, in->n - j, 4, sums + j);
+    for (; j < in->n; j += LANES) column_sums(rows, in->n, g + j, in->n - j, 1, sums + j);
 }
 
 static void dense_backward(size_t rows, size_t n_in, size_t n_out, int activation, const void *x, const void *W,
