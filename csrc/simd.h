@@ -52,6 +52,7 @@ INLINE V splat(real x) { return x - (V){0}; }                   /* x - 0, not x 
 INLINE I isplat(ireal n) { return n - (I){0}; }
 INLINE real lane(V x, int i) { return x[i]; }
 #endif
+INLINE void set_lane(V *x, size_t i, real value) { memcpy((char *)x + i * sizeof value, &value, sizeof value); }
 #define C(x) splat((real)(x))
 
 INLINE V load(const real *p) { V x; memcpy(&x, p, sizeof x); return x; }

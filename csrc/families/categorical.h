@@ -184,6 +184,11 @@ INLINE V label_gradient(const Batch *b, Mask live, V factor)
     Point p = share_of(exp_relative(b->at_label, b->softmax.reference), b->softmax);
     return select(live, residual(p, (Obs){.y = C(1), .y2 = C(0)}, PROPORTION) * factor, C(0));
 }
+INLINE void write_labels(real *out, const Batch *b, size_t rows, size_t width, Mask live, V factor)
+{
+    V at = label_gradient(b, live, factor);
+    for (size_t i = 0; i < rows; i++) out[i * width + (size_t)b->label[i]] = lane(at, (int)i);
+}
 /* What training asks for has a loop of its own. */
 INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, Mask live, V factor)
 {
@@ -193,21 +198,25 @@ INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, 
     else strip_second(out, b, s, (Writer){output == PROBABILITIES ? PROBABILITIES : INFORMATION, 0, live, factor});
 }
 
-/* Sets softmax, and mass where the target is spread over classes; returns w nll. */
-INLINE V batch_value(Batch *b, const ps_call *c, int want, V top)
+/* Sets softmax, and mass where the target is spread over classes; returns the sums of q (top - z). */
+INLINE V batch_sums(Batch *b, const ps_call *c, int want, V top)
 {
     const Strip *s = b->strip;
-    int value = (want & VALUE) != 0;
     V cross = C(0);
     b->softmax = softmax_start(top);
-    if (value && !b->hard) cross = batch_sum(b, CROSS);
+    if (want & VALUE && !b->hard) cross = batch_sum(b, CROSS);
     if (s->y || (c->y && !b->hard && s->class_weights)) b->mass = batch_sum(b, MASS);     /* smoothing alone keeps 1 */
     if (b->across) softmax_across(&b->softmax, s);
     else softmax_along(&b->softmax, s, c->width);
-    if (!value) return cross;
+    return cross;
+}
+INLINE void give_nll(const Batch *b, const ps_call *c, V cross, size_t row, size_t rows, Sum *sum)
+{
     V log_rest = vlog1p(b->softmax.rest), nll = fma_(b->mass, log_rest, cross);
     if (b->hard) nll = b->mass * ((b->softmax.top - b->at_label) + log_rest);
-    return select(both(b->live, b->mass > C(0)), nll * b->weight, C(0));
+    nll = select(both(b->live, b->mass > C(0)), nll * b->weight, C(0));
+    *sum = add(*sum, nll);
+    if (c->nll) store_part((real *)c->nll + row, nll, rows);
 }
 /* What multiplies an output's row, and which rows have one. */
 INLINE V factor_of(const Batch *b, int output, Mask *live)
@@ -224,12 +233,11 @@ INLINE void write_across(const Batch *b, const ps_call *c, size_t row, size_t ro
     for (int output = 0; output < OUTPUTS; output++) {
         real *out = output_of(c, output);
         if (!out) continue;
-        V factor = factor_of(b, output, &live), at = label_gradient(b, live, factor);
+        V factor = factor_of(b, output, &live);
         out += row * c->width;
         strip_output(rows == (size_t)LANES ? out : copy, b, b->strip, output, live, factor);
         if (rows < (size_t)LANES) memcpy(out, copy, rows * c->width * sizeof(real));
-        if (output != GRADIENT || !b->hard) continue;
-        for (size_t i = 0; i < rows; i++) out[i * c->width + (size_t)b->label[i]] = lane(at, (int)i);
+        if (output == GRADIENT && b->hard) write_labels(out, b, rows, c->width, live, factor);
     }
 }
 INLINE V rows_in(real *tile, real *copy, const real *p, size_t rows, size_t width)
@@ -251,10 +259,8 @@ INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, 
         Mask wrong = both(outside_simplex(b), b->live);
         if (any_lane(wrong)) return *bad = row + (size_t)first_lane(wrong), PS_BAD_TARGET;
     }
-    V nll = batch_value(b, c, want, top);
-    *sum = add(*sum, nll);
-    if (c->nll && rows == (size_t)LANES) store((real *)c->nll + row, nll);
-    else if (c->nll) store_part((real *)c->nll + row, nll, rows);
+    V cross = batch_sums(b, c, want, top);
+    if (want & VALUE) give_nll(b, c, cross, row, rows, sum);
     write_across(b, c, row, rows, copy);
     return PS_OK;
 }
@@ -289,10 +295,9 @@ INLINE void write_along(const Batch *b, const ps_call *c, size_t row, real *last
         strip_output(last, b, &b->strip[1], output, live, factor);
         strip_output(out, b, &b->strip[0], output, live, factor);
         if (left) memcpy(out + whole, last, left * sizeof(real));
-        if (output == GRADIENT && b->hard) out[(size_t)b->label[0]] = lane(label_gradient(b, live, factor), 0);
     }
 }
-INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, real *buffer, double *sum, size_t *bad)
+INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, real *buffer, V *cross, size_t *bad)
 {
     LastVector last;
     real *out = NULL;                            /* what is written last: place for a long row's exponentials */
@@ -303,11 +308,31 @@ INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, r
     if (c->y && !b->strip[0].y && labels_along(b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
     if (b->strip[0].y && any_lane(both(outside_simplex(b), b->live))) return *bad = row, PS_BAD_TARGET;
     V top = splat(largest_lane(strip_max(strip_max(-INF, &b->strip[0]), &b->strip[1])));
-    V nll = batch_value(b, c, want, top);
-    *sum += (double)lane(nll, 0);
-    if (c->nll) ((real *)c->nll)[row] = lane(nll, 0);
+    *cross = batch_sums(b, c, want, top);
     write_along(b, c, row, last.out);
     return PS_OK;
+}
+/* Keeps what is known of a row in a lane. */
+INLINE void keep_row(Batch *all, size_t i, const Batch *one)
+{
+    Softmax *to = &all->softmax;
+    const Softmax *from = &one->softmax;
+    V exponent = as_real(to->reference.exponent);
+    set_lane(&to->top, i, lane(from->top, 0)), set_lane(&to->peak, i, lane(from->peak, 0));
+    set_lane(&to->others, i, lane(from->others, 0)), set_lane(&to->rest, i, lane(from->rest, 0));
+    set_lane(&to->inverse, i, lane(from->inverse, 0)), set_lane(&to->reference.low, i, lane(from->reference.low, 0));
+    set_lane(&to->reference.shift, i, lane(from->reference.shift, 0));
+    set_lane(&exponent, i, lane(as_real(from->reference.exponent), 0)), to->reference.exponent = as_int(exponent);
+    set_lane(&all->at_label, i, lane(one->at_label, 0)), set_lane(&all->mass, i, lane(one->mass, 0));
+    all->label[i] = one->label[0];
+}
+/* What is one number for each row is computed for all of them in lanes. */
+INLINE void finish_along(Batch *all, const ps_call *c, int want, V cross, size_t row, size_t rows, Sum *sum)
+{
+    Mask live;
+    V factor = factor_of(all, GRADIENT, &live);
+    if (want & VALUE) give_nll(all, c, cross, row, rows, sum);
+    if (c->grad && all->hard) write_labels((real *)c->grad + row * c->width, all, rows, c->width, live, factor);
 }
 
 /* ---- the head ---- */
@@ -331,12 +356,22 @@ static int categorical_few(const ps_call *c, int want, double *sum, size_t *bad)
 }
 static int categorical_many(const ps_call *c, int want, double *sum, size_t *bad)
 {
-    Batch b = batch_for(c, 0);
+    Batch b = batch_for(c, 0), all = batch_for(c, 1);
+    V crosses = C(0), cross;
+    Sum s = no_sum();
     real buffer[ROW];
-    int status = PS_OK;
-    for (size_t row = 0; row < c->rows && status == PS_OK; row++)
-        status = categorical_along(&b, c, want, row, buffer, sum, bad);
-    return status;
+    for (size_t row = 0, rows; row < c->rows; row += rows) {
+        rows = c->rows - row < (size_t)LANES ? c->rows - row : (size_t)LANES;
+        weights_of(&all, c, row, rows);
+        for (size_t i = 0; i < rows; i++) {
+            int status = categorical_along(&b, c, want, row + i, buffer, &cross, bad);
+            if (status != PS_OK) return status;
+            keep_row(&all, i, &b), set_lane(&crosses, i, lane(cross, 0));
+        }
+        finish_along(&all, c, want, crosses, row, rows, &s);
+    }
+    *sum += total_of(s);
+    return PS_OK;
 }
 INLINE int categorical_misses(const ps_call *c)  /* what this head does not have */
 {
