@@ -111,7 +111,7 @@ def main(arguments=None):
     """Print the tables and write the JSON; the exit code is 1 when a contender's answer was wrong."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes only")
-    parser.add_argument("--only", default="", metavar="WORDS", help="cases with each of them in kind, name, real or size")
+    parser.add_argument("--only", default="", metavar="WORDS", help="cases with each in kind, name, real or size")
     parser.add_argument("--seconds", type=float, default=0.5, help="to spend on each case (default 0.5)")
     parser.add_argument("--output", type=Path, default=OUT / "bench.json", help="JSON file (default out/bench.json)")
     options = parser.parse_args(arguments)
