@@ -251,7 +251,7 @@ INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, 
     real z[FEW * LANES], y[FEW * LANES], e[FEW * LANES], copy[FEW * LANES];
     const real *targets = c->y && c->target_kind == PS_ROWS ? c->y : NULL;
     V top = rows_in(z, copy, (const real *)c->z + row * c->width, rows, c->width);
-    b->strip[0] = (Strip){0, c->width, 1, z, targets ? y : NULL, c->options->class_weights, e};
+    b->strip[0] = (Strip){0, c->width, 1, z, targets ? y : NULL, c->options->class_weights, e, NULL};
     weights_of(b, c, row, rows);
     if (c->y && !targets && labels_across(b, c, z, row, rows, bad) != PS_OK) return PS_BAD_TARGET;
     if (targets) {
