@@ -541,9 +541,13 @@ INLINE void column_sums(size_t rows, size_t n, const real *g, size_t left, int v
     for (; r + 4 <= rows - short_rows; r += 4, g += 4 * n)
         UNROLLED for (int i = 0; i < 4; i++) UNROLLED for (int v = 0; v < vectors; v++)
             sum[i][v] = sum[i][v] + load(g + (size_t)i * n + v * LANES);
-    for (; r < rows; r++, g += n) UNROLLED for (int v = 0; v < vectors; v++) {
-        V row = r < rows - short_rows ? load(g + v * LANES) : load_part(g, left);
-        UNROLLED for (size_t i = 0; i < 4; i++) if (r % 4 == i) sum[i][v] = sum[i][v] + row;
+    if (vectors > 1) UNROLLED for (int i = 0; i < 3; i++) {
+        if (r + (size_t)i >= rows) break;
+        UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] = sum[i][v] + load(g + (size_t)i * n + v * LANES);
+    }
+    else for (; r < rows; r++, g += n) {
+        V row = r < rows - short_rows ? load(g) : load_part(g, left);
+        UNROLLED for (size_t i = 0; i < 4; i++) if (r % 4 == i) sum[i][0] = sum[i][0] + row;
     }
     UNROLLED for (int v = 0; v < vectors; v++)
         store_part(out + v * LANES, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]), left - (size_t)(v * LANES));

@@ -266,7 +266,7 @@ APART void softmax_few(Softmax *f, size_t count, const real *z, real *e)
 INLINE void softmax_along(Softmax *f, const Strip *s, size_t width)
 {
     Long below = {0, 0};
-    Mass mass = strip_exp(&s[1], f, 1, 0);       /* joins the first chunk */
+    Mass mass = strip_exp(&s[1], f, 0, 0);       /* joins the first chunk */
     for (size_t j = 0; j < s[0].count; j += CHUNK) {
         Strip chunk = chunk_of(&s[0], j);
         Mass part = strip_exp(&chunk, f, 1, width);

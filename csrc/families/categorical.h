@@ -212,7 +212,7 @@ INLINE V batch_sums(Batch *b, const ps_call *c, int want, V top)
 }
 INLINE void give_nll(const Batch *b, const ps_call *c, V cross, size_t row, size_t rows, Sum *sum)
 {
-    V log_rest = vlog1p(b->softmax.rest), nll = fma_(b->mass, log_rest, cross);
+    V log_rest = log1p_called(b->softmax.rest), nll = fma_(b->mass, log_rest, cross);
     if (b->hard) nll = b->mass * ((b->softmax.top - b->at_label) + log_rest);
     nll = select(both(b->live, b->mass > C(0)), nll * b->weight, C(0));
     *sum = add(*sum, nll);
