@@ -30,8 +30,8 @@ def wheel_size():
 def main():
     """Print the table; with --strict the exit code is 1 when something is over its budget."""
     name, wheel = wheel_size()
-    newest = max(ROOT.glob("build/objects-*/csrc/isa/*.o"), key=lambda path: path.stat().st_mtime)  # one folder a compiler
-    objects = newest.parents[2]
+    every = ROOT.glob("build/objects-*/csrc/isa/*.o")  # a folder for each compiler: the newest object's
+    objects = max(every, key=lambda path: path.stat().st_mtime).parents[2]
     files = [objects / source.replace(".c", ".o") for source in sorted(sources())]
     rows = [(path.relative_to(objects), text_size(path), OBJECT_BUDGET) for path in files]
     rows.append((name, wheel, WHEEL_BUDGET))

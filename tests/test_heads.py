@@ -41,14 +41,16 @@ def assert_close(loss, z, y, wanted, want, size):
 
 
 def test_equals_the_reference(pair, dtype, each_isa):
+    """At every size: the first so many rows, for what the reference says of a row does not depend on the others."""
     loss, twin = pair
     for width in widths(loss):
-        for rows in sorted({rows for isa in _native.isas() for rows in sizes(isa, dtype, loss, width)}):
-            z, y = draw(loss, rows, width, seeded(loss.name, rows, width), dtype)
-            for wanted in ALL_OUTPUTS:
-                want, size = formulas(twin, z.astype(float), y, wanted)
+        counts = sorted({rows for isa in _native.isas() for rows in sizes(isa, dtype, loss, width)})
+        z, y = draw(loss, counts[-1], width, seeded(loss.name, width), dtype)
+        for wanted in ALL_OUTPUTS:
+            want, size = formulas(twin, z.astype(float), y, wanted)
+            for rows in counts:
                 for _ in each_isa():
-                    assert_close(loss, z, y, wanted, want, size)
+                    assert_close(loss, z[:rows], y[:rows], wanted, want[:rows], size[:rows])
 
 
 def test_all_ways_of_asking_agree_bit_for_bit(pair, dtype, isa):
@@ -329,7 +331,7 @@ def test_totals_merge_over_any_split(pair, dtype):
         weights[rng.integers(0, rows, rows // 10)] = 0
         for w in (None, weights):
             whole = loss.nll(z, y, weights=w, reduction="total")
-            for _ in range(10):
+            for _ in range(4):
                 parts = np.split(rng.permutation(rows), np.sort(rng.integers(0, rows, 5)))
                 totals = [loss.nll(z[p], y[p], weights=None if w is None else w[p], reduction="total") for p in parts]
                 merged = sum(totals)

@@ -64,11 +64,21 @@ def _trigamma(x):
 
 
 def _lgamma_excess(k):
-    """log Γ(k) − k log k + k; for large k from Stirling's series (Abramowitz & Stegun 6.1.40)."""
-    if not k > 10:
+    """log Γ(k) − k log k + k; from k = 1 by recurrence to m >= 10, then Stirling's series (Abramowitz & Stegun 6.1.40).
+
+    A step from x to x + 1 takes away (x + 1) log(1 + 1 / x) − 1. With s = 1 / (2 x + 1) the logarithm is 2 artanh s,
+    and the step (1 + s) (1 + s² / 3 + s⁴ / 5 + ...) − 1: nothing cancels.
+    """
+    if not k > 1:
         return _lgamma(k) - (k * math.log(k) if k > 0 else 0.0) + k
-    series = sum(b / (2 * j * (2 * j - 1) * k ** (2 * j - 1)) for j, b in enumerate(BERNOULLI_NUMBERS, 1))
-    return HALF_LOG_2PI - math.log(k) / 2 + series
+    n = math.ceil(10 - k) if k < 10 else 0
+    m = k + n
+    steps = []
+    for x in (k + j for j in range(n)):
+        s = 1 / (2 * x + 1)
+        steps.append(s + (1 + s) * sum(s ** (2 * i) / (2 * i + 1) for i in range(20, 0, -1)))
+    series = [b / (2 * j * (2 * j - 1) * m ** (2 * j - 1)) for j, b in enumerate(BERNOULLI_NUMBERS, 1)]
+    return math.fsum([HALF_LOG_2PI, -math.log(m) / 2, *series, *steps])
 
 
 def _digamma_excess(k):
