@@ -43,7 +43,7 @@ static struct {
     atomic_int sleepers, caller_sleeps;          /* who must be woken; changed under the lock */
     pthread_mutex_t lock;
     pthread_cond_t opened, left;
-    int caller_at;                               /* processor of the caller when it opened the job */
+    atomic_int caller_at;                        /* processor of the caller when it opened the job */
     int workers, refused;                        /* started; the system would not start more */
 } pool = {.busy = ATOMIC_FLAG_INIT, .lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER,
           .left = PTHREAD_COND_INITIALIZER};
@@ -188,6 +188,22 @@ static int is_news(Gate gate, Gate seen)
     return gate & OPEN && job_of(gate) != seen && inside(gate) < admitted(gate);
 }
 
+/* A worker that was woken on its caller's processor waits there for the caller to sleep or to lose its turn, then finds
+ * the job done, and so on: the system may take a second to part them. It leaves by a mask without that processor, which
+ * is put back at once. */
+static void step_aside(void)
+{
+#if defined(__linux__)
+    cpu_set_t all, others;
+    int caller_at = atomic_load_explicit(&pool.caller_at, memory_order_relaxed);
+    if (!atomic_load_explicit(&spins, memory_order_relaxed) || processor() != caller_at) return;
+    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2) return;
+    others = all;
+    CPU_CLR(caller_at, &others);
+    if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
+#endif
+}
+
 /* Returns a gate that was open to this worker when it looked. */
 static Gate await_job(Gate seen)
 {
@@ -199,24 +215,13 @@ static Gate await_job(Gate seen)
     }
     pthread_mutex_lock(&pool.lock);
     atomic_fetch_add(&pool.sleepers, 1);         /* before the look at the gate: whoever opens it later wakes us */
-    while (!is_news(gate = atomic_load(&pool.gate), seen)) pthread_cond_wait(&pool.opened, &pool.lock);
+    while (!is_news(gate = atomic_load(&pool.gate), seen)) {
+        pthread_cond_wait(&pool.opened, &pool.lock);
+        step_aside();
+    }
     atomic_fetch_sub(&pool.sleepers, 1);
     pthread_mutex_unlock(&pool.lock);
     return gate;
-}
-
-/* A worker that wakes on its caller's processor waits there for the caller to sleep, and the system may take a second to
- * part them: it leaves by a mask without that processor, which is put back at once. */
-static void step_aside(void)
-{
-#if defined(__linux__)
-    cpu_set_t all, others;
-    if (!atomic_load_explicit(&spins, memory_order_relaxed) || processor() != pool.caller_at) return;
-    if (sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) < 2) return;
-    others = all;
-    CPU_CLR(pool.caller_at, &others);
-    if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
-#endif
 }
 
 static void leave(void)
@@ -315,7 +320,7 @@ void parallel(size_t tasks, void (*task)(void *context, size_t index), void *con
     size_t helpers = tasks - 1 < (size_t)threads - 1 ? tasks - 1 : (size_t)threads - 1;
     start_workers((int)helpers);
     pool.parts = helpers + 1;
-    pool.caller_at = processor();
+    atomic_store_explicit(&pool.caller_at, processor(), memory_order_relaxed);
     pool.tasks = tasks, pool.task = task, pool.context = context;
     open_gate(helpers);
     run_tasks(0);
