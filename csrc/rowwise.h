@@ -212,7 +212,6 @@ INLINE Mass strip_exp(const Strip *s, const Softmax *f, int along, size_t ahead)
         size_t to = s->count - from < GROUP ? s->count : from + GROUP;
         for (size_t j = from; along && j < to; j++) {
             top = max_(top, load(s->z + j * (size_t)LANES));
-            if (!ahead) continue;
             __builtin_prefetch(s->z + j * (size_t)LANES + ahead), __builtin_prefetch(s->out + j * (size_t)LANES, 1);
         }
         if (along && !any_lane(top >= f->top)) for (size_t j = from; j < to; j++) group = group + strip_exp_at(s, f, j);

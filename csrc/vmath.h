@@ -76,9 +76,9 @@ INLINE ExpParts exp_parts_short(V x, int bias)
 {
     V magic = ROUNDER + splat((real)bias);
     V shifted = fma_(x, C(LOG2_E), magic), n = shifted - magic;
-    V r = fma_(n, C(-LN2_LO), fma_(n, C(-LN2_HI), x)), r2 = r * r, lead = fma_(splat(exp_table[1]), r, splat(exp_table[0]));
-    V bend = fma_(r2, poly(r, exp_table + 2, sizeof exp_table / sizeof(real) - 2), lead);
-    return (ExpParts){n, bend, fma_(r2, bend, r), as_int(shifted)};
+    V r = fma_(n, C(-LN2_LO), fma_(n, C(-LN2_HI), x)), r2 = r * r;
+    V part = fma_(r2, poly(r, exp_table + 2, sizeof exp_table / sizeof(real) - 2), block(r, r2, exp_table, 2));
+    return (ExpParts){n, r2 * part, fma_(r2, part, r), as_int(shifted)};
 }
 INLINE V power_of_two(I biased) { return as_real(shift_left(biased, MANTISSA)); }
 
