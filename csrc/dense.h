@@ -26,11 +26,14 @@ enum {
     FEW_TILES = 22,                 /* with so many tiles of rows, a B of two panels is not worth a copy */
     ROW_BLOCK = 256,                /* rows of one partial sum of dW and db */
     PANEL = ROW_BLOCK * NR,         /* reals of a panel packed on the stack */
-    A_ROW = KC + 32,                /* reals between the rows of a packed block of A: spreads them over cache sets */
+    A_ROW = KC + 64 / (int)sizeof(real),    /* reals between the rows of a packed block of A: spreads them over cache sets */
     A_TILE = (TALL + LANES - 1) / LANES * LANES,
     NC = 4096,                      /* columns of B whose packed block stays in the last cache */
     PACKED_AT_ONCE = 64,            /* steps of k that one task packs */
-    FAR = 1 << 18,                  /* bytes that the second cache holds */
+    TURNED_AT_ONCE = 8,             /* steps of k of a transposed A that are copied tile by tile */
+    FAR = 3 << 17, FAR_COLUMNS = 1 << 18,   /* bytes that the second cache holds; where A is read by columns */
+    VAST = 1 << 22,                 /* bytes of B of which a panel comes from the last cache or from memory */
+    PAGE = 4096, CLOSE = 512,       /* rows of A in the same sets of the first cache: so many bytes from a multiple of PAGE */
     WIDE_ENOUGH = 8 * NR,           /* columns that repay a copy of A */
     PARTIAL_ROWS = 192, PARTIAL_SIZE = 1 << 14,     /* the largest dW whose row blocks are kept apart */
     WORTH_THREADS = 1 << 22, WORTH_ROWS = 1 << 16   /* multiply-adds, and reals of g, from which threads gain time */
@@ -119,7 +122,8 @@ typedef struct {                    /* C (m, n) = A (m, k) B (k, n) */
     int sums;                       /* C adds chains of ROW_BLOCK steps, instead of one chain each */
     size_t rows;                    /* most rows of a tile */
     size_t wide;                    /* vectors of the widest panel */
-    int far;                        /* too much for the second cache: blocks of A are copied, caches are warned */
+    int far, vast;                  /* too much for the second cache: it is warned of C, and of the next panel of B */
+    int copied;                     /* blocks of A are copied */
     int direct;                     /* whole panels of B are used where they lie */
     real *packed;                   /* the panels of B; NULL: packed one by one when needed */
 } Product;
@@ -220,7 +224,7 @@ static void pack_steps(void *context, size_t index)
 static void pack_columns(size_t depth, size_t mr, int whole, const real *from, size_t from_row, real *to)
 {
     for (size_t k = 0; k < depth; k++, from += from_row, to += mr) {
-        __builtin_prefetch((const char *)from + 32 * from_row * sizeof(real));
+        __builtin_prefetch((const char *)from + TURNED_AT_ONCE * from_row * sizeof(real));
         if (whole) for (size_t v = 0; v < A_TILE; v += LANES) store(to + v, load(from + v));
         else for (size_t i = 0; i < mr; i++) to[i] = from[i];
     }
@@ -239,10 +243,10 @@ static void pack_block(const Product *p, MicroTile *t, size_t rows, size_t room,
         return;
     }
     t->a_row = 1, t->a_step = 0;
-    for (size_t k = 0; k < t->depth; k += 32)   /* few lines at a time: neighbouring tiles share them */
+    for (size_t k = 0; k < t->depth; k += TURNED_AT_ONCE)       /* few lines at a time: neighbouring tiles share them */
         for (size_t tile = 0, i = 0, mr; tile < s.tiles; tile++, i += mr) {
             mr = tile_rows(&s, tile);
-            pack_columns(smaller(32, t->depth - k), mr, i + A_TILE <= room, from + k * p->a_step + i, p->a_step,
+            pack_columns(smaller(TURNED_AT_ONCE, t->depth - k), mr, i + A_TILE <= room, from + k * p->a_step + i, p->a_step,
                          to + i * t->depth + tile * A_TILE + k * mr);
         }
 }
@@ -292,20 +296,27 @@ INLINE void prefetch(const real *p, size_t count)
 {
     for (size_t i = 0; i < count; i += 64 / sizeof(real)) __builtin_prefetch(p + i);
 }
+/* One tile's share of the next panel, into the second cache. */
+INLINE void prefetch_share(const real *panel, size_t count, size_t tile, size_t tiles)
+{
+    size_t share = count / tiles;
+    for (size_t i = tile * share; i < (tile + 1) * share; i += 64 / sizeof(real)) __builtin_prefetch(panel + i, 0, 2);
+}
 
 static void multiply_panel(const Product *p, MicroTile t, size_t first, size_t rows, size_t j, size_t vectors)
 {
     Split s = split_rows(rows, p->rows);
+    size_t width = vectors * LANES;
     const real *a = t.a;
     int by_tiles = t.a_step == 0;
     for (size_t tile = 0, i = 0, mr; tile < s.tiles; tile++, i += mr) {
         mr = tile_rows(&s, tile);
         t.a = by_tiles ? a + i * t.depth + tile * A_TILE : a + i * t.a_row;
         if (by_tiles) t.a_step = mr;
+        if (p->vast) prefetch_share(t.b + width * (p->k + 1), width * t.depth, tile, s.tiles);
         if (p->far && tile + 1 < s.tiles)                       /* the next tile's C, which would be waited for */
             for (size_t r = 0; r < mr; r++)
-                prefetch(p->c + (first + i + mr + r) * p->c_row + j * p->c_col,
-                         p->c_col == 1 ? vectors * LANES : 1);
+                prefetch(p->c + (first + i + mr + r) * p->c_row + j * p->c_col, p->c_col == 1 ? width : 1);
         multiply_tile(p, &t, first + i, mr, j, vectors);
     }
 }
@@ -319,7 +330,7 @@ static void multiply_block(const Product *p, Block b)
     MicroTile t = {.depth = b.depth, .a = p->a + b.first * p->a_row + b.k * p->a_step, .a_row = p->a_row,
                    .a_step = p->a_step, .from = b.k == 0 ? START : p->sums ? ADD : CARRY,
                    .bias_kind = last && p->bias ? p->bias_kind : NO_BIAS, .relu = last && p->activation == PS_RELU};
-    if (p->far) pack_block(p, &t, b.rows, p->m - b.first, block);
+    if (p->copied) pack_block(p, &t, b.rows, p->m - b.first, block);
     for (size_t j = b.j, vectors; j < b.end; j += vectors * LANES) {
         vectors = panel_vectors(p, p->n - j);
         size_t width = vectors * LANES;
@@ -470,6 +481,14 @@ static void multiply_partials(const Product *p, real *workspace)
     add_rows(blocks, s.size, workspace, p->c);
 }
 
+static void plan_caches(Product *p)
+{
+    size_t bytes = (p->m * p->k + p->k * p->n + p->m * p->n) * sizeof(real), apart = p->a_row * sizeof(real) % PAGE;
+    p->far = p->n > WIDE_ENOUGH && bytes > (p->a_step == 1 ? FAR : FAR_COLUMNS);
+    p->vast = p->far && p->k * p->n * sizeof(real) > VAST;
+    p->copied = p->far && (p->a_step != 1 || apart < CLOSE || apart > PAGE - CLOSE);
+}
+
 /* The product is filled in where it lies: to copy a struct that was just written costs more than a small product. */
 static void multiply_all(Product *p, real *workspace)
 {
@@ -487,7 +506,7 @@ static void multiply_all(Product *p, real *workspace)
     }
     if (p->m > FEW_ROWS && !p->direct) {
         p->packed = workspace;
-        p->far = p->n > WIDE_ENOUGH && (p->m * p->k + p->k * p->n + p->m * p->n) * sizeof(real) > FAR;
+        plan_caches(p);
         size_t tasks = ceil_div(p->k, PACKED_AT_ONCE);
         if (threads) parallel(tasks, pack_steps, p);
         else for (size_t i = 0; i < tasks; i++) pack_steps(p, i);

@@ -23,7 +23,7 @@ INLINE Mean log_link_of(V z, V mean, V inverse)
                   .up_slope = C(0), .inverse_bend = inverse};
 }
 
-INLINE Mean log_link(V z) { return log_link_of(z, exp_short(z, 0), exp_short(-z, 0)); }
+INLINE Mean log_link(V z) { return log_link_of(z, exp_short(z), exp_short(-z)); }
 
 INLINE Mean sqrt_link(V z)                       /* mean = z^2, z > 0: variance-stabilising for counts */
 {
@@ -156,15 +156,25 @@ INLINE Mean cauchit_link(V z)
 }
 
 /* What the loops of HOT rows compute for many vectors before the rest of a formula: its exponential, whose long chain of
- * operations would keep the machine from beginning the next vector. */
+ * operations would keep the machine from beginning the next vector. Those of the log link are short enough for one that
+ * begins many operations at a time. */
 INLINE V odds_of_first(const V *z) { return odds_lifted(z[0]); }
 INLINE V odds_of_second(const V *z) { return odds_lifted(z[1]); }
+INLINE V log_mean(const V *z) { return exp_ordinary(z[0]); }
+INLINE V log_inverse(const V *z) { return exp_ordinary(-z[0]); }
+#ifdef ISA_AVX512
+enum { LOOKS_FAR = 1 };
+#else
+enum { LOOKS_FAR = 0 };
+#endif
 
 /* The links of HOT rows, and up to which size their logits are ordinary. */
-INLINE Mean log_hot(V z) { return log_link_of(z, exp_short(z, 1), exp_short(-z, 1)); }
+INLINE Mean log_hot(V z) { return log_link_of(z, exp_ordinary(z), exp_ordinary(-z)); }
+INLINE Mean log_mean_hot(V z, V mean) { return log_link_of(z, mean, exp_ordinary(-z)); }
+INLINE Mean log_inverse_hot(V z, V inverse) { return log_link_of(z, exp_ordinary(z), inverse); }
 INLINE Mean logit_hot(V z) { return logit_link(z); }
 INLINE Mean identity_hot(V z) { return identity_link(z); }
-#define log_ordinary ORDINARY
+#define log_ordinary ORDINARY_EXP
 #define logit_ordinary ORDINARY
 #define identity_ordinary INFINITY
 

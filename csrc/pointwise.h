@@ -145,7 +145,8 @@ INLINE int bare_loop(Family *family, Begin *begin, int kind, int logits, Doubtfu
     double logs = 0;
     const real *z = r->z, *y = r->y;
     real begun[SPAN], *grad = r->grad;
-    int streams = !begin && c->flags & PS_STREAM && (uintptr_t)grad % ISA_BYTES == 0;
+    int quick = !begin || (logits == 1 && !(kind & FACTORED));
+    int streams = quick && c->flags & PS_STREAM && (uintptr_t)grad % ISA_BYTES == 0;
     int factored = kind & FACTORED && !(more && r->weights);
     size_t span = begin || kind & FACTORED ? SPAN : count;
     for (size_t from = 0; from < count; from += span) {
@@ -528,6 +529,12 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
 /* Where the value costs next to nothing: who wants the gradient alone gets a sum that nobody reads. */
 #define HOT_TWICE(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE_TWICE(likelihood, link, likelihood##_##link, NULL, logits, kind) \
+    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
+/* The same for a link whose `part`, its only costly one, may begin ahead. */
+#define HOT_AHEAD(likelihood, link, part, logits, kind) \
+    INLINE Point likelihood##_##link(Obs o) \
+    { return likelihood##_of(o, link##_##part##_hot(o.z[0], LOOKS_FAR ? link##_##part(o.z) : o.begun)); } \
+    BARE_TWICE(likelihood, link, likelihood##_##link, LOOKS_FAR ? NULL : link##_##part, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* A large formula is compiled once. */
 #define HOT_LARGE(likelihood, link, logits, kind) \

@@ -82,12 +82,12 @@ INLINE ExpParts exp_parts_short(V x, int bias)
 }
 INLINE V power_of_two(I biased) { return as_real(shift_left(biased, MANTISSA)); }
 
-/* Up to this size a logit needs no clamp where the machine scales by any power of two. */
+/* Up to which size a logit is ordinary, and one whose exponential needs no clamp and a single power of two. */
 #define ORDINARY 0x1p20
 #ifdef ISA_AVX512
-INLINE V clamped(V x, int ordinary) { return ordinary ? x : max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)); }
+#define ORDINARY_EXP ORDINARY                                   /* where the machine scales by any power of two */
 #else
-INLINE V clamped(V x, int ordinary) { (void)ordinary; return max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)); }
+#define ORDINARY_EXP (REAL_BITS == 32 ? 50 : 600)               /* far from what is rounded twice, without fma */
 #endif
 INLINE V exp_whole(ExpParts p)                                  /* from parts with 2 BIAS */
 {
@@ -99,8 +99,9 @@ INLINE V exp_whole(ExpParts p)                                  /* from parts wi
     return fma_(scale, p.expm1, scale) * power_of_two(p.bits - half);
 #endif
 }
-INLINE V vexp(V x) { return exp_whole(exp_parts(clamped(x, 0), C(0), 2 * BIAS)); }
-INLINE V exp_short(V x, int ordinary) { return exp_whole(exp_parts_short(clamped(x, ordinary), 2 * BIAS)); }
+INLINE V clamped(V x) { return max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)); }
+INLINE V vexp(V x) { return exp_whole(exp_parts(clamped(x), C(0), 2 * BIAS)); }
+INLINE V exp_short(V x) { return exp_whole(exp_parts_short(clamped(x), 2 * BIAS)); }
 /* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
 enum { RAISE = REAL_BITS == 32 ? 64 : 512 };
 #define LOWER C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
@@ -118,6 +119,10 @@ INLINE V exp_join(ExpParts p, I less)                           /* e^(x + tail) 
     V scale = power_of_two(p.bits - less);
     return fma_(scale, p.expm1, scale);
 #endif
+}
+INLINE V exp_ordinary(V x)                                      /* exp_short of an ordinary x */
+{
+    return exp_join(exp_parts_short(x, BIAS), isplat(0));
 }
 INLINE V exp_lifted(V x, V tail)                                /* exp(x + tail) / DROP */
 {

@@ -50,7 +50,7 @@ INLINE V log_target(Obs o) { return log_called(o.y); }
 
 LIKELIHOOD(gamma, 1, positive, gamma_base)
 LINKABLE(gamma, 1)
-HOT_TWICE(gamma, log, 1, CHAINED | RELATIVE)
+HOT_AHEAD(gamma, log, inverse, 1, CHAINED | RELATIVE)
 COLD(gamma, canonical, 1, CANONICAL, not_negative)
 COLD(gamma, reciprocal_softplus, 1, CHAINED | RELATIVE, NULL)
 LIKELIHOOD(gamma_shape, 1, positive, log_target)

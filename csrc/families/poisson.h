@@ -15,7 +15,7 @@ INLINE V log_factorial(Obs o) { return vlog_factorial(o.y); }
 
 LIKELIHOOD(poisson, 1, counts, log_factorial)
 LINKABLE(poisson, 1)
-HOT(poisson, log, 1, CANONICAL)
+HOT_AHEAD(poisson, log, mean, 1, CANONICAL)
 COLD(poisson, softplus, 1, CHAINED, NULL)
 COLD(poisson, sqrt, 1, CHAINED, not_positive)
 COLD(poisson, identity, 1, CHAINED, not_positive)

@@ -7,7 +7,7 @@
 #define MR 6    /* micro-kernel: MR rows x NV vectors of accumulators */
 #define NV 2
 #define KC 256  /* depth of a packed panel */
-#define MC 48   /* rows of a packed block */
+#define MC 96   /* rows of a packed block */
 TARGET_BEGIN("avx2,fma")
 #include "../kernels.inc"
 TARGET_END
