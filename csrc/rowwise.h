@@ -156,9 +156,9 @@ INLINE Reference reference_for(V top)
     return (Reference){shift, (top - shift) - (bound + C(2)),
                        as_int(fma_(select(small, top, C(0)), C(LOG2_E), magic)) - as_int(magic)};
 }
-INLINE V exp_relative(V z, Reference f)
+INLINE V exp_relative(V z, Reference f)          /* 2^LIFT times that: no share of a sum minds */
 {
-    return exp_join(exp_parts_short(max_(z - f.shift, f.low), BIAS + LIFT), f.exponent) * DROP;
+    return exp_less(max_(z - f.shift, f.low), f.exponent);
 }
 
 /* With exponentials e_k and e_top = peak: probabilities e_k * inverse, log-sum-exp = top + log1p(rest), 1 - p of the
@@ -195,7 +195,7 @@ INLINE real largest_lane(V x)
 
 /* Exponentials other than the largest are added, GROUP at a time before they become doubles; those equal to the largest
  * are counted: where each lane is a row everywhere, along a row in the groups that have its largest logit. */
-enum { GROUP = 8 };
+enum { GROUP = 8, LINE = 64 / sizeof(real) };
 typedef struct { Sum below; I ones; } Mass;
 INLINE V strip_exp_at(const Strip *s, const Softmax *f, size_t j)
 {
@@ -210,10 +210,9 @@ INLINE Mass strip_exp(const Strip *s, const Softmax *f, int along, size_t ahead)
     for (size_t from = 0; from < s->count; from += GROUP) {
         V group = C(0), top = -INF;
         size_t to = s->count - from < GROUP ? s->count : from + GROUP;
-        for (size_t j = from; along && j < to; j++) {
-            top = max_(top, load(s->z + j * (size_t)LANES));
-            __builtin_prefetch(s->z + j * (size_t)LANES + ahead), __builtin_prefetch(s->out + j * (size_t)LANES, 1);
-        }
+        for (size_t j = from; along && j < to; j++) top = max_(top, load(s->z + j * (size_t)LANES));
+        for (size_t i = from * LANES; along && i < to * LANES; i += LINE)
+            __builtin_prefetch(s->z + i + ahead), __builtin_prefetch(s->out + i, 1);
         if (along && !any_lane(top >= f->top)) for (size_t j = from; j < to; j++) group = group + strip_exp_at(s, f, j);
         else for (size_t j = from; j < to; j++) {
             V e = strip_exp_at(s, f, j);

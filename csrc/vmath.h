@@ -72,9 +72,8 @@ INLINE ExpParts exp_parts(V x, V tail, int bias)                /* of x + tail, 
     return (ExpParts){n, bend, high + bend, as_int(shifted)};
 }
 /* The same in fewer steps, r rounded once: e^r to 1.03 ulp instead of 0.88, where an exponential is but a term. */
-INLINE ExpParts exp_parts_short(V x, int bias)
+INLINE ExpParts exp_parts_short(V x, V magic)                   /* magic: ROUNDER + bias */
 {
-    V magic = ROUNDER + splat((real)bias);
     V shifted = fma_(x, C(LOG2_E), magic), n = shifted - magic;
     V r = fma_(n, C(-LN2_LO), fma_(n, C(-LN2_HI), x)), r2 = r * r;
     V part = fma_(r2, poly(r, exp_table + 2, sizeof exp_table / sizeof(real) - 2), block(r, r2, exp_table, 2));
@@ -101,7 +100,7 @@ INLINE V exp_whole(ExpParts p)                                  /* from parts wi
 }
 INLINE V clamped(V x) { return max_(min_(x, C(EXP_HIGH)), C(EXP_LOW)); }
 INLINE V vexp(V x) { return exp_whole(exp_parts(clamped(x), C(0), 2 * BIAS)); }
-INLINE V exp_short(V x) { return exp_whole(exp_parts_short(clamped(x), 2 * BIAS)); }
+INLINE V exp_short(V x) { return exp_whole(exp_parts_short(clamped(x), ROUNDER + C(2 * BIAS))); }
 /* The same for x + tail where x <= 0: there one power of two, lifted above the denormals, and a constant are enough. */
 enum { RAISE = REAL_BITS == 32 ? 64 : 512 };
 #define LOWER C(REAL_BITS == 32 ? 0x1p-64 : 0x1p-512)
@@ -111,22 +110,31 @@ enum { LIFT = 0 };                                              /* where the mac
 enum { LIFT = RAISE };
 #endif
 #define DROP (LIFT ? LOWER : C(1))
-INLINE V exp_join(ExpParts p, I less)                           /* e^(x + tail) 2^(LIFT - less), less >= 0 */
+INLINE V exp_join(ExpParts p)                                   /* e^(x + tail) 2^LIFT */
 {
 #ifdef ISA_AVX512
-    return scalef(C(1) + p.expm1, p.n - whole_real(less));
+    return scalef(C(1) + p.expm1, p.n);
 #else
-    V scale = power_of_two(p.bits - less);
+    V scale = power_of_two(p.bits);
     return fma_(scale, p.expm1, scale);
+#endif
+}
+INLINE V exp_less(V x, I power)                                 /* e^x 2^(LIFT - power), short */
+{
+#ifdef ISA_AVX512
+    ExpParts p = exp_parts_short(x, ROUNDER + C(BIAS));
+    return scalef(C(1) + p.expm1, p.n - whole_real(power));
+#else
+    return exp_join(exp_parts_short(x, as_real(as_int(ROUNDER + C(BIAS + LIFT)) - power)));     /* a whole number */
 #endif
 }
 INLINE V exp_ordinary(V x)                                      /* exp_short of an ordinary x */
 {
-    return exp_join(exp_parts_short(x, BIAS), isplat(0));
+    return exp_join(exp_parts_short(x, ROUNDER + C(BIAS)));
 }
 INLINE V exp_lifted(V x, V tail)                                /* exp(x + tail) / DROP */
 {
-    return exp_join(exp_parts(max_(x, C(EXP_LOW)), tail, BIAS + LIFT), isplat(0));
+    return exp_join(exp_parts(max_(x, C(EXP_LOW)), tail, BIAS + LIFT));
 }
 INLINE V exp_nonpositive(V x) { return exp_lifted(x, C(0)) * DROP; }
 INLINE V expm1_nonpositive(V x)
@@ -302,7 +310,7 @@ INLINE Logistic logistic_from(V z, V lifted)     /* lifted: exp(-|z|) / DROP */
 INLINE V minus_abs(V z) { return as_real(as_int(z) | as_int(C(-0.0))); }
 INLINE V odds_lifted(V z)                        /* exp(-|z|) / DROP */
 {
-    return exp_join(exp_parts_short(max_(minus_abs(z), C(EXP_LOW)), BIAS + LIFT), isplat(0));
+    return exp_join(exp_parts_short(max_(minus_abs(z), C(EXP_LOW)), ROUNDER + C(BIAS + LIFT)));
 }
 INLINE Logistic logistic(V z) { return logistic_from(z, odds_lifted(z)); }
 INLINE Logistic logistic_of_sum(V a, V b)        /* of a + b, whose rounding error would be a relative one of the result */

@@ -89,16 +89,26 @@ INLINE size_t label_of(const ps_call *c, size_t row, int read, int *bad)
     if (label < c->width) return (size_t)label;
     return *bad |= read, 0;
 }
+SELDOM int labels_checked(Batch *b, const ps_call *c, size_t row, size_t rows, size_t *bad)
+{
+    for (size_t i = 0; i < (size_t)LANES; i++) {
+        int wrong = 0;
+        size_t from = row + (i < rows ? i : rows - 1);
+        b->label[i] = (ireal)label_of(c, from, lane(b->weight, (int)i) > 0, &wrong);
+        if (wrong) return *bad = from, PS_BAD_TARGET;
+    }
+    return PS_OK;
+}
 INLINE int labels_across(Batch *b, const ps_call *c, const real *tile, size_t row, size_t rows, size_t *bad)
 {
     real picked[LANES];
     const double *weights = c->options->class_weights;
-    for (size_t i = 0; i < (size_t)LANES; i++) {
-        int wrong = 0;
-        size_t from = row + (i < rows ? i : rows - 1), k = label_of(c, from, lane(b->weight, (int)i) > 0, &wrong);
-        if (wrong) return *bad = from, PS_BAD_TARGET;
-        b->label[i] = (ireal)k, picked[i] = tile[k * (size_t)LANES + i];
-    }
+    const uint64_t *labels = (const uint64_t *)c->y + row;
+    int doubt = rows < (size_t)LANES;            /* too few rows, or a label that is wrong unless its row has weight 0 */
+    UNROLLED for (int i = 0; i < LANES && !doubt; i++) b->label[i] = (ireal)labels[i];
+    if (!doubt) UNROLLED for (int i = 0; i < LANES; i++) doubt |= labels[i] >= c->width;
+    if (doubt && labels_checked(b, c, row, rows, bad) != PS_OK) return PS_BAD_TARGET;
+    UNROLLED for (int i = 0; i < LANES; i++) picked[i] = tile[(size_t)b->label[i] * LANES + (size_t)i];
     b->at_label = load(picked);
     if (!weights) return PS_OK;
     for (int i = 0; i < LANES; i++) picked[i] = (real)weights[b->label[i]];
@@ -162,7 +172,11 @@ INLINE void strip_across(real *out, const Batch *b, const Strip *s, Writer w)
     for (size_t k = 0; k < s->count; k++) x[k] = output_at(b, s, k, w);
     narrow_out(out, x, s->count);
 }
-/* What training asks of a long row. */
+/* What training asks of a long row, where a share of 2^LIFT times an exponential keeps its digits. */
+INLINE int shares_fit(const Batch *b, V factor)
+{
+    return lane(abs_(b->softmax.inverse * factor), 0) >= REAL_MIN / REAL_EPSILON;
+}
 INLINE void strip_shares(real *out, const Batch *b, const Strip *s, Mask live, V factor)
 {
     V share = b->softmax.inverse * factor;
@@ -192,8 +206,8 @@ INLINE void write_labels(real *out, const Batch *b, size_t rows, size_t width, M
 /* What training asks for has a loop of its own. */
 INLINE void strip_output(real *out, const Batch *b, const Strip *s, int output, Mask live, V factor)
 {
-    if (output == GRADIENT && b->hard && !b->across) strip_shares(out, b, s, live, factor);
-    else if (output == GRADIENT && b->hard) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
+    if (output == GRADIENT && b->hard && !b->across && shares_fit(b, factor)) strip_shares(out, b, s, live, factor);
+    else if (output == GRADIENT && b->hard && b->across) strip_write(out, b, s, (Writer){GRADIENT, 1, live, factor});
     else if (output == GRADIENT) strip_soft(out, b, s, (Writer){GRADIENT, 0, live, factor});
     else strip_second(out, b, s, (Writer){output == PROBABILITIES ? PROBABILITIES : INFORMATION, 0, live, factor});
 }

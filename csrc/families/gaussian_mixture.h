@@ -8,7 +8,6 @@
  * component is seen as well: p_j (1[j = k] - p_k); p / scale^2; 2 p slope^2. That minus the true one is positive
  * semidefinite. Components that have collapsed or lie far off have r = 0, and 0 times whatever they say is 0. */
 enum { COMPONENTS = 128, PARTS = 64 };           /* at most so many components; parts that are kept, not made twice */
-enum { ANY, SOFTPLUS, EXPONENTIAL };             /* what is known of the scale link */
 
 typedef struct { Scale s; V u; } Part;           /* of one component and output */
 typedef struct { V u, inverse, extra, slope, scale, log_scale; } Kept;         /* what all but curvatures need of it */
@@ -31,15 +30,33 @@ INLINE V mean_of(const MixtureRows *m, size_t k, size_t j)
     V mean = column(&m->z, mean_column(m, k, j));
     return m->offset.in ? mean + column(&m->offset, j) : mean;
 }
-INLINE Part make_part(const MixtureRows *m, size_t k, size_t j, V y, int link)
-{
-    V c = column(&m->z, scale_column(m, k, j));
-    Scale s = link == SOFTPLUS ? softplus_scale(c) : link == ANY ? any_scale(c, &m->fixed)
-            : exponential_scale(c, C(m->fixed.scale_link == PS_LOGVAR ? 0.5 : 1.0));
-    return (Part){s, (y - mean_of(m, k, j)) * s.inverse * s.extra};
-}
+INLINE V scale_logit(const MixtureRows *m, size_t k, size_t j) { return column(&m->z, scale_column(m, k, j)); }
 INLINE V target_of(const MixtureRows *m, size_t j) { return m->y.in ? column(&m->y, j) : C(0); }
-APART Part part_at(const MixtureRows *m, size_t k, size_t j) { return make_part(m, k, j, target_of(m, j), ANY); }
+INLINE Part part_with(const MixtureRows *m, size_t k, size_t j, Scale s)
+{
+    return (Part){s, (target_of(m, j) - mean_of(m, k, j)) * s.inverse * s.extra};
+}
+APART Part part_at(const MixtureRows *m, size_t k, size_t j)
+{
+    return part_with(m, k, j, any_scale(scale_logit(m, k, j), &m->fixed));
+}
+/* The exponentials of the default scales come first, in the place of e: for the same reason as in bare_loop, and with the
+ * same condition, that each of the logits is ordinary. */
+INLINE int begin_scales(const MixtureRows *m, size_t j)
+{
+    I doubt = isplat(0);
+    if (m->fixed.floored || m->fixed.scale_link != PS_SOFTPLUS) return 0;
+    for (size_t k = 0; k < m->components; k++) {
+        V c = scale_logit(m, k, j);
+        doubt = doubt | outsized(c, ORDINARY_SCALE), store(m->e + k * (size_t)LANES, odds_lifted(c));
+    }
+    return !any_lane(doubted((Doubt){doubt, isplat(0)}));
+}
+INLINE Part begun_part(const MixtureRows *m, size_t k, size_t j)
+{
+    V c = scale_logit(m, k, j);
+    return part_with(m, k, j, softplus_scale_from(c, logistic_from(c, load(m->e + k * (size_t)LANES)), 1));
+}
 INLINE Kept kept_of(Part p) { return (Kept){p.u, p.s.inverse, p.s.extra, p.s.slope, p.s.scale, p.s.log_scale}; }
 INLINE Kept kept_at(const MixtureRows *m, size_t k, size_t j)
 {
@@ -55,20 +72,20 @@ INLINE Point posterior_at(const MixtureRows *m, size_t k)
 }
 
 /* l, relative to the largest of the weights' logits. */
-INLINE void log_densities(MixtureRows *m, int link)
+INLINE void log_density(MixtureRows *m, size_t k, size_t j, Part p)
+{
+    real *at = m->l + k * (size_t)LANES;
+    V half = C(0.5) * p.u * p.u, l = load(at) - (half + p.s.log_scale);
+    store(at, select(half == INF, -INF, l));
+    if (m->kept) m->kept[j * m->components + k] = kept_of(p);
+}
+INLINE void log_densities(MixtureRows *m)
 {
     for (size_t k = 0; k < m->components; k++)
         store(m->l + k * (size_t)LANES, load(m->a + k * (size_t)LANES) - m->prior.top);
-    for (size_t j = 0; j < m->outputs; j++) {
-        V y = target_of(m, j);
-        for (size_t k = 0; k < m->components; k++) {
-            real *at = m->l + k * (size_t)LANES;
-            Part p = make_part(m, k, j, y, link);
-            V half = C(0.5) * p.u * p.u, l = load(at) - (half + p.s.log_scale);
-            store(at, select(half == INF, -INF, l));
-            if (m->kept) m->kept[j * m->components + k] = kept_of(p);
-        }
-    }
+    for (size_t j = 0; j < m->outputs; j++)
+        if (begin_scales(m, j)) for (size_t k = 0; k < m->components; k++) log_density(m, k, j, begun_part(m, k, j));
+        else for (size_t k = 0; k < m->components; k++) log_density(m, k, j, part_at(m, k, j));
 }
 /* Where u^2 has overflowed for every component, the one with the smallest largest |u| is responsible. */
 SELDOM void nearest_component(MixtureRows *m, Mask lost)
@@ -270,10 +287,7 @@ static int mixture_batch(MixtureRows *m, const ps_call *c, size_t row, size_t ro
     for (size_t k = 0; k < m->components; k++) store(m->a + k * (size_t)LANES, column(&m->z, k));
     softmax_few(&m->prior, m->components, m->a, m->prior_e);
     if (c->y) {
-        int link = m->fixed.scale_link;
-        if (m->fixed.floored || link == PS_SQUAREPLUS) log_densities(m, ANY);
-        else if (link == PS_SOFTPLUS) log_densities(m, SOFTPLUS);
-        else log_densities(m, EXPONENTIAL);
+        log_densities(m);
         V nll = mixture_value(m);
         nll = select(w > C(0), nll * w, C(0));
         *sum = add(*sum, nll);
