@@ -323,11 +323,7 @@ APART Scale any_scale(V z, const Fixed *fixed)
             : exponential_scale(z, C(f.scale_link == PS_LOGVAR ? 0.5 : 1.0));
     return f.floored ? floored_scale(s, f.min_scale) : s;
 }
-INLINE Scale scale_of(V z, const Obs *o)
-{
-    return o->bare ? softplus_scale_from(z, logistic(z), 1) : any_scale(z, &o->fixed);
-}
-INLINE Scale scale_begun(V z, const Obs *o)      /* after odds_of_second */
+INLINE Scale scale_of(V z, const Obs *o)         /* in loops of HOT rows after odds_of_second */
 {
     return o->bare ? softplus_scale_from(z, logistic_from(z, o->begun), 1) : any_scale(z, &o->fixed);
 }

@@ -134,7 +134,7 @@ INLINE void store_more(const Rows *r, const Point *p, size_t i, int logits)
  * these only if `more`; and a predicted scale has the default link. A target that may be outside the support, or a logit
  * that is not ordinary, is left to general_loop, with all other rows. A family that begins with an exponential is computed
  * in two steps, SPAN rows each: its chain of operations, in one, is longer than the machine looks ahead. A gradient past the
- * caches is for formulas quick enough to wait for memory. */
+ * caches is for formulas quick enough to wait for memory; where two steps are taken, each fetches what the other will read. */
 INLINE int bare_loop(Family *family, Begin *begin, int kind, int logits, Doubtful *doubtful, real ordinary, int want,
                      int more, const Rows *r, size_t count, const ps_call *c, double *sum)
 {
@@ -155,10 +155,12 @@ INLINE int bare_loop(Family *family, Begin *begin, int kind, int logits, Doubtfu
             load_logits(o.z, z + i * (size_t)logits, logits);
             if (more && r->offset) o.z[0] = o.z[0] + load(r->offset + i);
             store(begun + (i - from), begin(o.z));
+            __builtin_prefetch(y + i);
         }
         for (size_t i = from; i < end; i += (size_t)LANES) {
             real *to = grad + i * (size_t)logits;
             if (begin) o.begun = load(begun + (i - from));
+            if (begin && (!quick || streams)) __builtin_prefetch(z + (i + SPAN) * (size_t)logits);
             o.y = load(y + i), o.y2 = C(1) - o.y;
             load_logits(o.z, z + i * (size_t)logits, logits);
             if (more && r->offset) o.z[0] = o.z[0] + load(r->offset + i);
@@ -537,8 +539,8 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     BARE_TWICE(likelihood, link, likelihood##_##link, LOOKS_FAR ? NULL : link##_##part, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* A large formula is compiled once. */
-#define HOT_LARGE(likelihood, link, logits, kind) \
-    LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, NULL, logits, kind) \
+#define HOT_LARGE(likelihood, link, begin, logits, kind) \
+    LINKED(likelihood, link) BARE_ONCE(likelihood, link, likelihood##_##link, begin, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* A formula in terms of the logits. */
 #define WHOLE(likelihood, link, formula, logits, kind) \

@@ -153,7 +153,8 @@ INLINE Reference reference_for(V top)
     V bound = C(-EXP_LOW), magic = ROUNDER;                     /* small < 2 bound: z LOG2_E is within exp_parts' range */
     Mask small = both(top > -bound, top < C(2) * bound);
     V shift = select(small, C(0), top);
-    return (Reference){shift, (top - shift) - (bound + C(2)),
+    V negligible = bound + C(22);                               /* even a million of them, which LIFT keeps from being 0 */
+    return (Reference){shift, (top - shift) - negligible,
                        as_int(fma_(select(small, top, C(0)), C(LOG2_E), magic)) - as_int(magic)};
 }
 INLINE V exp_relative(V z, Reference f)          /* 2^LIFT times that: no share of a sum minds */

@@ -76,4 +76,4 @@ INLINE V beta_base(Obs o) { return log_called(o.y) + log1p_called(-o.y); }
 
 LIKELIHOOD(beta, 1, open_unit, beta_base)
 LINKABLE(beta, 2)
-HOT_LARGE(beta, logit, 2, OWN)
+HOT_LARGE(beta, logit, odds_of_second, 2, OWN)

@@ -13,7 +13,7 @@ INLINE Point location_scale_gaussian(const Obs *o, V y, V mean, Scale s)
 
 INLINE Point heteroscedastic_gaussian(Obs o)
 {
-    return location_scale_gaussian(&o, o.y, o.z[0], scale_begun(o.z[1], &o));
+    return location_scale_gaussian(&o, o.y, o.z[0], scale_of(o.z[1], &o));
 }
 
 INLINE V half_log_2pi(Obs o) { (void)o; return C(0.9189385332046727418); }
