@@ -225,11 +225,10 @@ INLINE Mass strip_exp(const Strip *s, const Softmax *f, int along, size_t ahead)
     return (Mass){below, ones};
 }
 
-INLINE Softmax softmax_start(V top)
-{
-    Reference r = reference_for(top);
-    return (Softmax){top, exp_relative(top, r), top, top, top, r};
-}
+APART Mass strip_exp_last(const Strip *s, const Softmax *f) { return strip_exp(s, f, 0, 0); }
+
+INLINE Softmax softmax_at(V top, Reference r) { return (Softmax){top, exp_relative(top, r), top, top, top, r}; }
+INLINE Softmax softmax_start(V top) { return softmax_at(top, reference_for(top)); }
 INLINE void softmax_end(Softmax *f, V below, V ones)
 {
     V ties = ones - C(1);
@@ -261,11 +260,53 @@ APART void softmax_few(Softmax *f, size_t count, const real *z, real *e)
     f->others = f->rest = below + (ones - C(1));
     f->inverse = C(1) / (f->others + C(1));
 }
+/* Long rows whose largest logit is at most TAME from 0, as most are: their exponentials are taken as they are, lifted, and
+ * the largest is found meanwhile, so that the logits are read once. The groups that have it are then added again. */
+enum { TAME = 16, ROW = 16384 / sizeof(real), GROUPS = ROW / LANES / GROUP + 1 };
+#define TAME_LOW C(REAL_BITS == 32 ? -131 : -1000)              /* that far below -TAME even all of a row are nothing */
+INLINE V add_but(const Strip *s, size_t from, size_t to, V peak, I *ones)
+{
+    V group = C(0);
+    for (size_t j = from; j < to; j++) {
+        V e = load(s->e + j * (size_t)LANES);
+        Mask one = e == peak;
+        group = group + select(one, C(0), e), *ones = *ones + iselect(one, isplat(1), isplat(0));
+    }
+    return group;
+}
+INLINE int softmax_tame(Softmax *f, const Strip *s, size_t width)
+{
+    V group[GROUPS], tops[GROUPS], top = strip_max(-INF, &s[1]);
+    Reference r = {C(0), TAME_LOW, isplat(LIFT ? 0 : -RAISE)};
+    size_t groups = 0, count = s[0].count;
+    for (size_t from = 0; from < count; from += GROUP, groups++) {
+        V sum = C(0), most = -INF;
+        size_t to = count - from < GROUP ? count : from + GROUP;
+        for (size_t i = from * LANES; i < to * LANES; i += LINE)
+            __builtin_prefetch(s[0].z + i + width), __builtin_prefetch(s[0].out + i, 1);
+        for (size_t j = from; j < to; j++) {
+            V z = load(s[0].z + j * (size_t)LANES), e = exp_relative(z, r);
+            store(s[0].e + j * (size_t)LANES, e);
+            most = max_(most, z), sum = sum + e;
+        }
+        group[groups] = sum, tops[groups] = most, top = max_(most, top);
+    }
+    real largest = largest_lane(top);
+    if (!(largest >= -TAME && largest <= TAME)) return 0;
+    top = splat(largest), *f = softmax_at(top, r);
+    Mass mass = strip_exp_last(&s[1], f);
+    for (size_t g = 0; g < groups; g++) {
+        size_t from = g * GROUP, to = count - from < GROUP ? count : from + GROUP;
+        mass.below = add(mass.below, any_lane(tops[g] >= top) ? add_but(&s[0], from, to, f->peak, &mass.ones) : group[g]);
+    }
+    softmax_end(f, splat((real)total_of(mass.below)), splat((real)total_of(add(no_sum(), whole_real(mass.ones)))));
+    return 1;
+}
 /* Two strips: whole vectors, and the last, padded one. The next row is fetched. */
 INLINE void softmax_along(Softmax *f, const Strip *s, size_t width)
 {
     Long below = {0, 0};
-    Mass mass = strip_exp(&s[1], f, 0, 0);       /* joins the first chunk */
+    Mass mass = strip_exp_last(&s[1], f);        /* joins the first chunk */
     for (size_t j = 0; j < s[0].count; j += CHUNK) {
         Strip chunk = chunk_of(&s[0], j);
         Mass part = strip_exp(&chunk, f, 1, width);

@@ -135,6 +135,27 @@ def test_labels(isa, real, width):
         np.testing.assert_allclose(got["total"], [exact["nll"].sum(), rows], rtol=4 * np.finfo(real).eps)
 
 
+def test_rows_with_a_largest_logit_near_or_far_from_zero(isa, real):
+    """Long rows near 0 have a shorter way; also of ties, of classes far below and masked, and of a row alone."""
+    rng = np.random.default_rng(0)
+    tops = np.array([-1000, -17, -16, -15.9, -1, 0, 1, 15.9, 16, 17, 1000, 0, 0])
+    for width in (129, 200, 1000):
+        below = rng.exponential(30, (len(tops), width)) * (rng.random((len(tops), width)) < 0.9)  # a tenth are ties
+        below[:5, 1:] += 60  # one class has all but next to nothing
+        z, y = (tops[:, None] - below).astype(real), rng.integers(0, width, len(tops))
+        z[-1], z[-2, :100] = np.where(np.arange(width) == 7, 3, -np.inf), -np.inf
+        y[-2:] = 7, 128
+        finite = np.isfinite(z).all(1)
+        got, exact = head(z, y, ("nll", "grad", "params")), expected(z[finite], y[finite])
+        for name in ("nll", "grad", "params"):
+            assert worst(got[name][finite], exact[name]) <= 4, (name, width)
+        assert got["params"][-1, 7] == 1 and got["params"][-1].sum() == 1 and not got["params"][-2, :100].any()
+        for row in range(len(tops)):
+            alone = head(z[row : row + 1], y[row : row + 1])
+            assert np.array_equal(alone["nll"], got["nll"][row : row + 1])
+            assert np.array_equal(alone["grad"], got["grad"][row : row + 1])
+
+
 @pytest.mark.parametrize("width", CLASSES)
 @pytest.mark.parametrize("soft", [False, True], ids=["labels", "rows"])
 def test_smoothing_and_weights(isa, real, width, soft):

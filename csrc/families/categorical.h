@@ -193,7 +193,7 @@ INLINE void strip_write(real *out, const Batch *b, const Strip *s, Writer w)
 SELDOM void strip_soft(real *out, const Batch *b, const Strip *s, Writer w) { w.output = GRADIENT, strip_write(out, b, s, w); }
 APART void strip_second(real *out, const Batch *b, const Strip *s, Writer w) { strip_write(out, b, s, w); }
 /* The gradient at the label: minus the sum of the other classes' probabilities. */
-INLINE V label_gradient(const Batch *b, Mask live, V factor)
+APART V label_gradient(const Batch *b, Mask live, V factor)
 {
     Point p = share_of(exp_relative(b->at_label, b->softmax.reference), b->softmax);
     return select(live, residual(p, (Obs){.y = C(1), .y2 = C(0)}, PROPORTION) * factor, C(0));
@@ -280,7 +280,6 @@ INLINE int categorical_across(Batch *b, const ps_call *c, int want, size_t row, 
 }
 
 /* ---- along a row ---- */
-enum { ROW = 16384 / sizeof(real) };           /* up to so many logits a row's exponentials have a place in L1 */
 typedef struct { real z[LANES], y[LANES], e[LANES], out[LANES]; double class_weights[LANES]; } LastVector;
 INLINE void aim_along(Batch *b, LastVector *last, const ps_call *c, size_t row, real *e, const real *out)
 {
@@ -321,8 +320,11 @@ INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, r
     aim_along(b, &last, c, row, out && c->width <= ROW ? buffer : out, out);
     if (c->y && !b->strip[0].y && labels_along(b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
     if (b->strip[0].y && any_lane(both(outside_simplex(b), b->live))) return *bad = row, PS_BAD_TARGET;
-    V top = splat(largest_lane(strip_max(strip_max(-INF, &b->strip[0]), &b->strip[1])));
-    *cross = batch_sums(b, c, want, top);
+    *cross = C(0);
+    if (!b->hard || !out || c->width > ROW || !softmax_tame(&b->softmax, b->strip, c->width)) {
+        V top = splat(largest_lane(strip_max(strip_max(-INF, &b->strip[0]), &b->strip[1])));
+        *cross = batch_sums(b, c, want, top);
+    }
     write_along(b, c, row, last.out);
     return PS_OK;
 }
