@@ -525,11 +525,8 @@ INLINE Obs seldom(Obs o) { o.bare = 0; return o; }
     SPEC(likelihood, link, likelihood##_apart, link##_apart, NULL, TRAINING_##logits(likelihood), logits, kind, undefined)
 #define LINKED(likelihood, link) \
     INLINE Point likelihood##_##link(Obs o) { return likelihood##_of(o, link##_hot(o.z[0])); }
-#define HOT(likelihood, link, logits, kind) \
-    LINKED(likelihood, link) BARE(likelihood, link, likelihood##_##link, NULL, logits, kind) \
-    SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* Where the value costs next to nothing: who wants the gradient alone gets a sum that nobody reads. */
-#define HOT_TWICE(likelihood, link, logits, kind) \
+#define HOT(likelihood, link, logits, kind) \
     LINKED(likelihood, link) BARE_TWICE(likelihood, link, likelihood##_##link, NULL, logits, kind) \
     SPEC(likelihood, link, likelihood##_apart, link##_apart, likelihood##_##link##_bare, NULL, logits, kind, NULL)
 /* The same for a link whose `part`, its only costly one, may begin ahead. */

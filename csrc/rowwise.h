@@ -204,6 +204,18 @@ INLINE V strip_exp_at(const Strip *s, const Softmax *f, size_t j)
     if (s->e) store(s->e + j * (size_t)LANES, e);
     return e;
 }
+INLINE V unless_peak(V e, V peak, I *ones)       /* 0 and counted where it is one of the largest */
+{
+    Mask one = e == peak;
+    *ones = *ones + iselect(one, isplat(1), isplat(0));
+    return select(one, C(0), e);
+}
+INLINE void fetch(const Strip *s, size_t from, size_t to, size_t ahead)
+{
+    for (size_t i = from * LANES; i < to * LANES; i += LINE)
+        __builtin_prefetch(s->z + i + ahead), __builtin_prefetch(s->out + i, 1);
+}
+INLINE V count_of(I ones) { return splat((real)total_of(add(no_sum(), whole_real(ones)))); }
 INLINE Mass strip_exp(const Strip *s, const Softmax *f, int along, size_t ahead)       /* fetches what lies so far ahead */
 {
     Sum below = no_sum();
@@ -212,14 +224,9 @@ INLINE Mass strip_exp(const Strip *s, const Softmax *f, int along, size_t ahead)
         V group = C(0), top = -INF;
         size_t to = s->count - from < GROUP ? s->count : from + GROUP;
         for (size_t j = from; along && j < to; j++) top = max_(top, load(s->z + j * (size_t)LANES));
-        for (size_t i = from * LANES; along && i < to * LANES; i += LINE)
-            __builtin_prefetch(s->z + i + ahead), __builtin_prefetch(s->out + i, 1);
+        if (along) fetch(s, from, to, ahead);
         if (along && !any_lane(top >= f->top)) for (size_t j = from; j < to; j++) group = group + strip_exp_at(s, f, j);
-        else for (size_t j = from; j < to; j++) {
-            V e = strip_exp_at(s, f, j);
-            Mask one = e == f->peak;
-            group = group + select(one, C(0), e), ones = ones + iselect(one, isplat(1), isplat(0));
-        }
+        else for (size_t j = from; j < to; j++) group = group + unless_peak(strip_exp_at(s, f, j), f->peak, &ones);
         below = add(below, group);
     }
     return (Mass){below, ones};
@@ -264,14 +271,10 @@ APART void softmax_few(Softmax *f, size_t count, const real *z, real *e)
  * the largest is found meanwhile, so that the logits are read once. The groups that have it are then added again. */
 enum { TAME = 16, ROW = 16384 / sizeof(real), GROUPS = ROW / LANES / GROUP + 1 };
 #define TAME_LOW C(REAL_BITS == 32 ? -131 : -1000)              /* that far below -TAME even all of a row are nothing */
-INLINE V add_but(const Strip *s, size_t from, size_t to, V peak, I *ones)
+INLINE V add_again(const Strip *s, size_t from, size_t to, V peak, I *ones)
 {
     V group = C(0);
-    for (size_t j = from; j < to; j++) {
-        V e = load(s->e + j * (size_t)LANES);
-        Mask one = e == peak;
-        group = group + select(one, C(0), e), *ones = *ones + iselect(one, isplat(1), isplat(0));
-    }
+    for (size_t j = from; j < to; j++) group = group + unless_peak(load(s->e + j * (size_t)LANES), peak, ones);
     return group;
 }
 INLINE int softmax_tame(Softmax *f, const Strip *s, size_t width)
@@ -282,8 +285,7 @@ INLINE int softmax_tame(Softmax *f, const Strip *s, size_t width)
     for (size_t from = 0; from < count; from += GROUP, groups++) {
         V sum = C(0), most = -INF;
         size_t to = count - from < GROUP ? count : from + GROUP;
-        for (size_t i = from * LANES; i < to * LANES; i += LINE)
-            __builtin_prefetch(s[0].z + i + width), __builtin_prefetch(s[0].out + i, 1);
+        fetch(&s[0], from, to, width);
         for (size_t j = from; j < to; j++) {
             V z = load(s[0].z + j * (size_t)LANES), e = exp_relative(z, r);
             store(s[0].e + j * (size_t)LANES, e);
@@ -297,9 +299,9 @@ INLINE int softmax_tame(Softmax *f, const Strip *s, size_t width)
     Mass mass = strip_exp_last(&s[1], f);
     for (size_t g = 0; g < groups; g++) {
         size_t from = g * GROUP, to = count - from < GROUP ? count : from + GROUP;
-        mass.below = add(mass.below, any_lane(tops[g] >= top) ? add_but(&s[0], from, to, f->peak, &mass.ones) : group[g]);
+        mass.below = add(mass.below, any_lane(tops[g] >= top) ? add_again(&s[0], from, to, f->peak, &mass.ones) : group[g]);
     }
-    softmax_end(f, splat((real)total_of(mass.below)), splat((real)total_of(add(no_sum(), whole_real(mass.ones)))));
+    softmax_end(f, splat((real)total_of(mass.below)), count_of(mass.ones));
     return 1;
 }
 /* Two strips: whole vectors, and the last, padded one. The next row is fetched. */
@@ -313,7 +315,6 @@ INLINE void softmax_along(Softmax *f, const Strip *s, size_t width)
         below = carry(below, add_sums(mass.below, part.below));
         mass = (Mass){no_sum(), mass.ones + part.ones};
     }
-    double ones = total_of(add(no_sum(), whole_real(mass.ones)));
-    softmax_end(f, long_total(below), splat((real)ones));
+    softmax_end(f, long_total(below), count_of(mass.ones));
 }
 #endif

@@ -105,8 +105,7 @@ INLINE int labels_across(Batch *b, const ps_call *c, const real *tile, size_t ro
     const double *weights = c->options->class_weights;
     const uint64_t *labels = (const uint64_t *)c->y + row;
     int doubt = rows < (size_t)LANES;            /* too few rows, or a label that is wrong unless its row has weight 0 */
-    UNROLLED for (int i = 0; i < LANES && !doubt; i++) b->label[i] = (ireal)labels[i];
-    if (!doubt) UNROLLED for (int i = 0; i < LANES; i++) doubt |= labels[i] >= c->width;
+    if (!doubt) UNROLLED for (int i = 0; i < LANES; i++) b->label[i] = (ireal)labels[i], doubt |= labels[i] >= c->width;
     if (doubt && labels_checked(b, c, row, rows, bad) != PS_OK) return PS_BAD_TARGET;
     UNROLLED for (int i = 0; i < LANES; i++) picked[i] = tile[(size_t)b->label[i] * LANES + (size_t)i];
     b->at_label = load(picked);
@@ -321,7 +320,7 @@ INLINE int categorical_along(Batch *b, const ps_call *c, int want, size_t row, r
     if (c->y && !b->strip[0].y && labels_along(b, c, row, bad) != PS_OK) return PS_BAD_TARGET;
     if (b->strip[0].y && any_lane(both(outside_simplex(b), b->live))) return *bad = row, PS_BAD_TARGET;
     *cross = C(0);
-    if (!b->hard || !out || c->width > ROW || !softmax_tame(&b->softmax, b->strip, c->width)) {
+    if (!b->hard || b->strip[0].e != buffer || !softmax_tame(&b->softmax, b->strip, c->width)) {
         V top = splat(largest_lane(strip_max(strip_max(-INF, &b->strip[0]), &b->strip[1])));
         *cross = batch_sums(b, c, want, top);
     }

@@ -12,7 +12,7 @@ INLINE V gaussian_base(Obs o) { return C(0.5) * log_called(C(6.28318530717958647
 
 LIKELIHOOD(gaussian, 1, reals, gaussian_base)
 LINKABLE(gaussian, 1)
-HOT_TWICE(gaussian, identity, 1, CANONICAL)
+HOT(gaussian, identity, 1, CANONICAL)
 COLD(gaussian, log, 1, CHAINED, NULL)
 COLD(gaussian, logit, 1, CHAINED, NULL)
 COLD(gaussian, softplus, 1, CHAINED, NULL)

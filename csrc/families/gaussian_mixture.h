@@ -32,13 +32,13 @@ INLINE V mean_of(const MixtureRows *m, size_t k, size_t j)
 }
 INLINE V scale_logit(const MixtureRows *m, size_t k, size_t j) { return column(&m->z, scale_column(m, k, j)); }
 INLINE V target_of(const MixtureRows *m, size_t j) { return m->y.in ? column(&m->y, j) : C(0); }
-INLINE Part part_with(const MixtureRows *m, size_t k, size_t j, Scale s)
+INLINE Part part_with(const MixtureRows *m, size_t k, size_t j, V y, Scale s)
 {
-    return (Part){s, (target_of(m, j) - mean_of(m, k, j)) * s.inverse * s.extra};
+    return (Part){s, (y - mean_of(m, k, j)) * s.inverse * s.extra};
 }
 APART Part part_at(const MixtureRows *m, size_t k, size_t j)
 {
-    return part_with(m, k, j, any_scale(scale_logit(m, k, j), &m->fixed));
+    return part_with(m, k, j, target_of(m, j), any_scale(scale_logit(m, k, j), &m->fixed));
 }
 /* The exponentials of the default scales come first, in the place of e: for the same reason as in bare_loop, and with the
  * same condition, that each of the logits is ordinary. */
@@ -52,10 +52,10 @@ INLINE int begin_scales(const MixtureRows *m, size_t j)
     }
     return !any_lane(doubted((Doubt){doubt, isplat(0)}));
 }
-INLINE Part begun_part(const MixtureRows *m, size_t k, size_t j)
+INLINE Part begun_part(const MixtureRows *m, size_t k, size_t j, V y)
 {
     V c = scale_logit(m, k, j);
-    return part_with(m, k, j, softplus_scale_from(c, logistic_from(c, load(m->e + k * (size_t)LANES)), 1));
+    return part_with(m, k, j, y, softplus_scale_from(c, logistic_from(c, load(m->e + k * (size_t)LANES)), 1));
 }
 INLINE Kept kept_of(Part p) { return (Kept){p.u, p.s.inverse, p.s.extra, p.s.slope, p.s.scale, p.s.log_scale}; }
 INLINE Kept kept_at(const MixtureRows *m, size_t k, size_t j)
@@ -83,9 +83,11 @@ INLINE void log_densities(MixtureRows *m)
 {
     for (size_t k = 0; k < m->components; k++)
         store(m->l + k * (size_t)LANES, load(m->a + k * (size_t)LANES) - m->prior.top);
-    for (size_t j = 0; j < m->outputs; j++)
-        if (begin_scales(m, j)) for (size_t k = 0; k < m->components; k++) log_density(m, k, j, begun_part(m, k, j));
+    for (size_t j = 0; j < m->outputs; j++) {
+        V y = target_of(m, j);
+        if (begin_scales(m, j)) for (size_t k = 0; k < m->components; k++) log_density(m, k, j, begun_part(m, k, j, y));
         else for (size_t k = 0; k < m->components; k++) log_density(m, k, j, part_at(m, k, j));
+    }
 }
 /* Where u^2 has overflowed for every component, the one with the smallest largest |u| is responsible. */
 SELDOM void nearest_component(MixtureRows *m, Mask lost)
